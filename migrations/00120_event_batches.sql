@@ -8,11 +8,12 @@ ALTER TABLE deployment_events ADD COLUMN size integer NOT NULL DEFAULT 1;
 -- A row has so many ids at most (maxBatch in the store).
 ALTER TABLE deployment_events ALTER COLUMN id SET INCREMENT BY 1024;
 
--- A server of the previous version reads a row as one event. As long as one has a lease, nobody writes longer rows.
-ALTER TABLE replicas ADD COLUMN reads_batches boolean NOT NULL DEFAULT false;
+-- The newest way of storing things that the replica can read; 1 is that of the versions that do not say it. Nobody writes what
+-- a replica with a lease cannot read: from 2 on, events that share a row, and targets in flight beside their rows.
+ALTER TABLE replicas ADD COLUMN storage_format integer NOT NULL DEFAULT 1;
 
 -- +goose Down
-ALTER TABLE replicas DROP COLUMN reads_batches;
+ALTER TABLE replicas DROP COLUMN storage_format;
 ALTER TABLE deployment_events ALTER COLUMN id SET INCREMENT BY 1;
 ALTER TABLE deployment_events DROP COLUMN size;
 ALTER TABLE deployment_events DROP COLUMN earlier;

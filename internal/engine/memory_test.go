@@ -35,9 +35,28 @@ type memory struct {
 }
 
 type row struct {
-	snap   rollout.Snapshot
-	runAt  time.Time
-	events []rollout.Event
+	snap     rollout.Snapshot
+	inFlight []rollout.Target // targets that are not written to the snapshot yet
+	runAt    time.Time
+	events   []rollout.Event
+}
+
+// current is the snapshot with the targets in flight as they are.
+func (r *row) current() *rollout.Snapshot {
+	s := r.snap.Clone()
+	for _, t := range r.inFlight {
+		s.Targets[r.find(t.ID)] = t.Clone()
+	}
+	return s
+}
+
+// settle writes the targets in flight: the deployment has another owner, or none.
+func (r *row) settle() {
+	r.snap.Targets, r.inFlight = r.current().Targets, nil
+}
+
+func (r *row) find(id string) int {
+	return slices.IndexFunc(r.snap.Targets, func(t rollout.Target) bool { return t.ID == id })
 }
 
 // place is where something is remembered: a target of a service in an environment, or with no target its router, whose
@@ -60,7 +79,7 @@ func (m *memory) read(id string) (rollout.Snapshot, []rollout.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.rows[id]
-	return *r.snap.Clone(), slices.Clone(r.events)
+	return *r.current(), slices.Clone(r.events)
 }
 
 // update does what a command of the API does.
@@ -212,6 +231,7 @@ func (m *memory) UpdateDeployment(
 	r.snap.Deployment, r.runAt = d, now
 	m.append(r, events, now)
 	if d.State.Terminal() {
+		r.settle()
 		m.end(r, now)
 		m.wakeNext(&d, now)
 	}
@@ -231,6 +251,7 @@ func (m *memory) ReleaseDeployments(_ context.Context, replica string) error {
 	defer m.mu.Unlock()
 	for _, r := range m.rows {
 		if d := &r.snap.Deployment; d.Owner == replica {
+			r.settle()
 			d.Owner = ""
 			if now := databaseTime(); r.runAt.IsZero() || now.Before(r.runAt) {
 				r.runAt = now
@@ -288,6 +309,7 @@ func inTurn(a, b *row) int {
 }
 
 func (m *memory) claim(r *row, replica string, now time.Time) storage.Claimed {
+	r.settle()
 	d := &r.snap.Deployment
 	c := storage.Claimed{PreviousOwner: d.Owner, OverdueBy: now.Sub(r.runAt)}
 	d.Owner = replica
@@ -412,21 +434,33 @@ func (m *memory) write(r *row, sv storage.SaveRequest) {
 		}
 	}
 	d.Saves++
-	if len(sv.Events) > 0 || len(sv.Targets) > 0 || before != d.Status || counts != d.Counts {
+	if len(sv.Events) > 0 || len(sv.Targets)+len(sv.InFlight) > 0 || before != d.Status || counts != d.Counts {
 		d.Revision++
 	}
 	m.writeTargets(r, sv.Targets)
+	r.inFlight = nil
+	for _, changed := range sv.InFlight {
+		t := asStored(&changed, &r.snap.Targets[r.find(changed.ID)])
+		r.inFlight = append(r.inFlight, t)
+		m.writeFences(&t)
+	}
+}
+
+// asStored is a changed target as it is loaded again.
+func asStored(changed, stored *rollout.Target) rollout.Target {
+	t := changed.Clone()
+	for c := range t.Checks {
+		t.Checks[c].Probing = false
+	}
+	t.Fence = max(t.Fence, stored.Fence)
+	return t
 }
 
 func (m *memory) writeTargets(r *row, targets []rollout.Target) {
 	d := &r.snap.Deployment
 	for _, changed := range targets {
-		t := changed.Clone()
-		for c := range t.Checks {
-			t.Checks[c].Probing = false
-		}
-		i := slices.IndexFunc(r.snap.Targets, func(old rollout.Target) bool { return old.ID == t.ID })
-		t.Fence = max(t.Fence, r.snap.Targets[i].Fence)
+		i := r.find(changed.ID)
+		t := asStored(&changed, &r.snap.Targets[i])
 		r.snap.Targets[i] = t
 		if t.Attempts > 0 || t.CallsSent > 0 || t.Version != "" {
 			at := place{d.Service, d.Environment, t.ID}
@@ -437,13 +471,18 @@ func (m *memory) writeTargets(r *row, targets []rollout.Target) {
 		if v, ok := d.VerifiedTarget(&t); ok {
 			m.verified[place{d.Service, d.Environment, t.ID}] = v
 		}
-		if t.Call != nil {
-			at := rollout.CanonicalAddress(t.Address)
-			m.fences[at] = max(m.fences[at], t.Fence)
-		}
-		if work, known := t.LeftBehind(); known {
-			m.work[rollout.CanonicalAddress(t.Address)] = work
-		}
+		m.writeFences(&t)
+	}
+}
+
+// writeFences keeps the fence of a target's call, and the work that may be running, by address.
+func (m *memory) writeFences(t *rollout.Target) {
+	at := rollout.CanonicalAddress(t.Address)
+	if t.Call != nil {
+		m.fences[at] = max(m.fences[at], t.Fence)
+	}
+	if work, known := t.LeftBehind(); known {
+		m.work[at] = work
 	}
 }
 

@@ -22,9 +22,7 @@ func (s *session) saveChanges(dr *pendingStep, release bool) error {
 	if release {
 		changed = s.touched
 	}
-	for _, i := range slices.Sorted(maps.Keys(changed)) {
-		sv.Targets = append(sv.Targets, s.snap.Targets[i].Clone())
-	}
+	inFlight := s.addTargets(&sv, changed)
 	saved, err := s.saveWithRetry(sv)
 	if err != nil {
 		s.revertStep(dr)
@@ -37,9 +35,38 @@ func (s *session) saveChanges(dr *pendingStep, release bool) error {
 		delete(s.touched, i)
 	}
 	s.stored, s.ownerless = d.Status, false
-	s.events, s.dirty, s.oldest = nil, map[int]struct{}{}, time.Time{}
+	s.events, s.dirty, s.oldest, s.savedInFlight = nil, map[int]struct{}{}, time.Time{}, inFlight
 	s.unlogged = append(s.unlogged, sv.Events...)
 	return nil
+}
+
+// addTargets adds the changed targets to a save, and those that are stored as in flight. It returns which of them this save
+// stores so, and how often without a change: those that will soon change again, unless it may be the session's last save.
+func (s *session) addTargets(sv *storage.SaveRequest, changed map[int]struct{}) map[int]int {
+	inFlight := map[int]int{}
+	for i, unchanged := range s.savedInFlight {
+		inFlight[i] = unchanged + 1
+	}
+	for i := range changed {
+		inFlight[i] = 0
+	}
+	all := slices.Sorted(maps.Keys(inFlight))
+	last := sv.Release || sv.Deployment.State.Terminal()
+	maps.DeleteFunc(inFlight, func(i, unchanged int) bool {
+		return last || unchanged > maxUnchanged || s.snap.Targets[i].Done()
+	})
+	if len(inFlight) > maxInFlight {
+		clear(inFlight)
+	}
+	for _, i := range all {
+		t := s.snap.Targets[i].Clone()
+		if _, ok := inFlight[i]; ok {
+			sv.InFlight = append(sv.InFlight, t)
+		} else {
+			sv.Targets = append(sv.Targets, t)
+		}
+	}
+	return inFlight
 }
 
 // handleRejectedSave handles a save that the database rejected.
@@ -63,7 +90,7 @@ func (s *session) saveWithRetry(sv storage.SaveRequest) (storage.SaveResult, err
 		began := time.Now()
 		saved, err := s.engine.Deployments.SaveDeployment(ctx, sv)
 		cancel()
-		s.engine.Recorder.SaveDone(time.Since(began), len(sv.Targets), err != nil && !isRejection(err))
+		s.engine.Recorder.SaveDone(time.Since(began), len(sv.Targets)+len(sv.InFlight), err != nil && !isRejection(err))
 		if err == nil || isRejection(err) {
 			return saved, err
 		}

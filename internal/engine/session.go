@@ -22,9 +22,13 @@ const (
 	// coalescePerTarget is how long outcomes wait for further ones: planning a large deployment costs more.
 	coalescePerTarget = 200 * time.Nanosecond
 	// lateAfter is how overdue a claim is if no replica was alive.
-	lateAfter   = 2 * pollEvery
-	saveTimeout = 5 * time.Second
-	saveRetry   = 200 * time.Millisecond
+	lateAfter = 2 * pollEvery
+	// maxInFlight is how many targets a save may store as in flight: they are one value in the database.
+	maxInFlight = 1024
+	// maxUnchanged is how often it may store one so that has not changed: then its row is cheaper.
+	maxUnchanged = 4
+	saveTimeout  = 5 * time.Second
+	saveRetry    = 200 * time.Millisecond
 )
 
 // session works on one owned deployment. It is a state and a timer: a goroutine runs only while there is work, and only that
@@ -48,17 +52,18 @@ type session struct {
 	cancelAll        context.CancelFunc
 
 	// The fields below belong to the running goroutine.
-	snap      *rollout.Snapshot
-	ownerless bool // it had no owner for a while, and nothing was saved since
-	stopping  bool // it has noticed that the engine is stopping
-	recovered bool
-	calls     int              // deploy calls in flight
-	dirty     map[int]struct{} // targets with unsaved visible changes
-	touched   map[int]struct{} // targets with any unsaved change
-	events    []rollout.Event  // not yet stored
-	unlogged  []rollout.Event  // stored, and not yet logged: calls do not wait for the log
-	stored    rollout.Status   // the status as it is stored
-	oldest    time.Time        // since when results have been waiting to be saved; zero if none
+	snap          *rollout.Snapshot
+	ownerless     bool // it had no owner for a while, and nothing was saved since
+	stopping      bool // it has noticed that the engine is stopping
+	recovered     bool
+	calls         int              // deploy calls in flight
+	dirty         map[int]struct{} // targets with unsaved visible changes
+	touched       map[int]struct{} // targets with any unsaved change
+	savedInFlight map[int]int      // targets that the last save stored as in flight, and how many saves ago they changed
+	events        []rollout.Event  // not yet stored
+	unlogged      []rollout.Event  // stored, and not yet logged: calls do not wait for the log
+	stored        rollout.Status   // the status as it is stored
+	oldest        time.Time        // since when results have been waiting to be saved; zero if none
 }
 
 func newSession(life context.Context, e *Engine, c *storage.Claimed, log *slog.Logger) *session {

@@ -95,6 +95,9 @@ type SaveRequest struct {
 	Deployment rollout.Deployment
 	// Targets are those that changed, whole.
 	Targets []rollout.Target
+	// InFlight are those that changed and are about to change again, whole. They take the place of those of the save before:
+	// each of these is in one of the two lists. There are none in a save that releases or ends the deployment.
+	InFlight []rollout.Target
 	// Events are appended in order and numbered, from the deployment's LastSeq and EventsHash on. Each brings its time: a
 	// save that is repeated must say the same.
 	Events []rollout.Event

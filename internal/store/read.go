@@ -63,8 +63,7 @@ const (
 
 // Targets lists a deployment's targets in the order of the request.
 func (s *Store) Targets(ctx context.Context, id string, p storage.Page) (storage.List[rollout.Target], error) {
-	const sql = `SELECT ` + targetColumns + `
-		FROM deployment_targets t WHERE t.deployment_id = $1 AND t.position > $2::bigint ORDER BY t.position LIMIT $3`
+	const sql = `SELECT ` + targetColumns + ` FROM ` + presentTargets + ` ORDER BY t.position LIMIT $3`
 	return numberedPage(ctx, s, id, p, targetCursor, -1, func(after int64, limit int) ([]rollout.Target, error) {
 		return pg.QueryAll(ctx, s.db, scanTarget, sql, id, after, limit)
 	}, func(last *rollout.Target) int64 { return int64(last.Position) })

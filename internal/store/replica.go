@@ -9,25 +9,29 @@ import (
 	"rollcall/internal/store/pg"
 )
 
+// storageFormat is the newest way of storing things that this version reads, and writes as soon as all others read it. 2: events
+// of a save share a row, and targets in flight are beside their rows.
+const storageFormat = 2
+
 // Heartbeat extends the replica's lease, and returns the time of the database's clock. Rows of replicas that have been
-// dead for an hour are removed. It finds out, too, whether all replicas with a lease can read events that share a row.
+// dead for an hour are removed. It finds out, too, what all replicas with a lease can read.
 func (s *Store) Heartbeat(ctx context.Context, replica string, lease time.Duration) (now time.Time, err error) {
 	const renew = `
-		INSERT INTO replicas (id, started_at, renewed_at, expires_at, reads_batches)
-		SELECT $1, now, now, now + $2::interval, true FROM clock_timestamp() now
-		ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at, expires_at = excluded.expires_at, reads_batches = true
+		INSERT INTO replicas (id, started_at, renewed_at, expires_at, storage_format)
+		SELECT $1, now, now, now + $2::interval, $3 FROM clock_timestamp() now
+		ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at, expires_at = excluded.expires_at, storage_format = $3
 		RETURNING renewed_at`
-	const older = `SELECT EXISTS (SELECT FROM replicas WHERE NOT reads_batches AND expires_at > clock_timestamp())`
+	const older = `SELECT EXISTS (SELECT FROM replicas WHERE storage_format < $1 AND expires_at > clock_timestamp())`
 	const forget = `
 		DELETE FROM replicas WHERE id IN (
 			SELECT id FROM replicas WHERE expires_at < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED)`
 	batch := &pgx.Batch{}
-	batch.Queue(renew, replica, lease).QueryRow(func(row pgx.Row) error { return row.Scan((*pg.NullTime)(&now)) })
+	batch.Queue(renew, replica, lease, storageFormat).QueryRow(func(row pgx.Row) error { return row.Scan((*pg.NullTime)(&now)) })
 	batch.Queue(forget)
-	batch.Queue(older).QueryRow(func(row pgx.Row) error {
+	batch.Queue(older, storageFormat).QueryRow(func(row pgx.Row) error {
 		var older bool
 		err := row.Scan(&older)
-		s.batches.Store(err == nil && !older)
+		s.compact.Store(err == nil && !older)
 		return err //nolint:wrapcheck // wrapped below
 	})
 	err = s.db.SendBatch(ctx, batch).Close()

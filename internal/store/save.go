@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,7 +27,7 @@ const saveSQL = `
 			revision = revision + (@news OR (state, direction, stop, reason, progress #- ` + seenAt + `, counts, deadline_at, next_action_at)
 				IS DISTINCT FROM (@state, @direction, @stop, @reason, @progress::jsonb #- ` + seenAt + `, @counts::jsonb,
 					@deadline_at::timestamptz, @next_action_at::timestamptz))::int,
-			saves = saves + 1, last_seq = last_seq + @events::int, events_hash = @events_hash,
+			in_flight = @in_flight, saves = saves + 1, last_seq = last_seq + @events::int, events_hash = @events_hash,
 			owner = CASE WHEN @release THEN NULL ELSE owner END
 		WHERE id = @id AND (owner, epoch, saves, operator_revision, finished_at)
 			IS NOT DISTINCT FROM (@owner::text, @epoch::bigint, @saves::bigint, @operator_revision::bigint, NULL)
@@ -62,7 +63,7 @@ func (s *Store) SaveDeployment(ctx context.Context, save storage.SaveRequest) (s
 // those that report it. A batch is one transaction. It is built for each try: a batch that was sent once refers to the
 // statements of the connection that it was sent on.
 func (s *Store) execSave(ctx context.Context, save *storage.SaveRequest) (saved storage.SaveResult, err error) {
-	args, err := saveArgs(save, s.batches.Load())
+	args, err := saveArgs(save, s.compact.Load())
 	if err != nil {
 		return storage.SaveResult{}, err
 	}
@@ -86,27 +87,37 @@ func queueSave(batch *pgx.Batch, save *storage.SaveRequest, args pgx.NamedArgs, 
 	return notifystore.EnqueueNotifications(batch, save)
 }
 
-func saveArgs(save *storage.SaveRequest, batches bool) (pgx.NamedArgs, error) {
+// saveArgs returns the arguments of saveSQL. Unless compact, everything has a row of its own.
+func saveArgs(save *storage.SaveRequest, compact bool) (pgx.NamedArgs, error) {
 	d := &save.Deployment
 	args := statusArgs(d, save.RunAt)
 	args["id"], args["owner"], args["epoch"], args["saves"] = d.ID, d.Owner, d.Epoch, d.Saves
 	args["operator_revision"] = d.OperatorRevision
 	args["release"] = save.Release || !d.FinishedAt.IsZero()
-	args["news"] = len(save.Events) > 0 || len(save.Targets) > 0
+	args["news"] = len(save.Events) > 0 || len(save.Targets)+len(save.InFlight) > 0
 	if err := save.CheckTimes(); err != nil {
 		return nil, err
 	}
 	after := *d
 	events := after.AppendEvents(save.Events, d.Owner, time.Time{})
-	if err := addEvents(args, events, groupEvents(events, batches)); err != nil {
+	if err := addEvents(args, events, groupEvents(events, compact)); err != nil {
 		return nil, err
 	}
 	args["events_hash"] = pg.HashArg(after.EventsHash)
-	if err := addTargets(args, save.Targets); err != nil {
+	all := slices.Concat(save.Targets, save.InFlight)
+	rows, inFlight := save.Targets, save.InFlight
+	if !compact {
+		rows, inFlight = all, nil
+	}
+	var err error
+	if args["in_flight"], err = encodeInFlight(inFlight); err != nil {
 		return nil, err
 	}
-	addRemembered(args, d, save.Targets)
-	return args, addFences(args, save.Targets)
+	if err := addTargets(args, rows); err != nil {
+		return nil, err
+	}
+	addRemembered(args, d, rows)
+	return args, addFences(args, all)
 }
 
 // explainRejected returns why a save was rejected, or its result when it had landed before.

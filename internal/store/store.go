@@ -22,8 +22,8 @@ import (
 type Store struct {
 	db     *pg.DB
 	sealer sealing.Sealer
-	// batches allows that events of a save share a row: no replica of a version that cannot read that has a lease.
-	batches atomic.Bool
+	// compact allows what storageFormat says: every replica with a lease can read it.
+	compact atomic.Bool
 	*sourceStore
 	*notificationStore
 	*tokenStore

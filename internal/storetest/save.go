@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,8 +19,19 @@ import (
 
 func aSavedTargetIsLoadedAsItWas(t *testing.T, s Store) {
 	snap := startDeployment(t, s, "checkout", "r1")
+	callTarget(&snap.Targets[1])
+	saveStep(t, s, snap, storage.SaveRequest{Targets: snap.Targets[1:2]})
+
+	must(t, s.ReleaseDeployments(ctx(t), "r1"))
+	again := claimOne(t, s, "r1")
+	if !reflect.DeepEqual(again.Targets, snap.Targets) {
+		t.Errorf("loaded\n%+v\nsaved\n%+v", again.Targets, snap.Targets)
+	}
+}
+
+// callTarget gives a target that has been called something in each of its fields.
+func callTarget(target *rollout.Target) {
 	now := time.Now().Truncate(time.Microsecond).UTC()
-	target := &snap.Targets[1]
 	target.State, target.Phase, target.RollingBack = rollout.TargetRollingBack, rollout.PhaseCalling, true
 	target.Version, target.PreviousVersion, target.Health = "v2", "v1", healthcheck.Degraded
 	target.Attempts, target.RetriesUsed, target.CallsSent, target.Fence = 2, 1, 3, 42
@@ -26,12 +39,67 @@ func aSavedTargetIsLoadedAsItWas(t *testing.T, s Store) {
 	target.Checks[0] = healthcheck.State{Status: healthcheck.Healthy, LastStatus: healthcheck.Unhealthy, Streak: 2, Message: "503", NextAt: now}
 	target.NotBefore, target.PhaseAt, target.ErrorAt, target.StartedAt = now, now, now, now
 	target.Error, target.UpdatedAt = "it said \"no\"", now
-	saveStep(t, s, snap, storage.SaveRequest{Targets: []rollout.Target{*target}})
+}
 
-	must(t, s.ReleaseDeployments(ctx(t), "r1"))
-	again := claimOne(t, s, "r1")
-	if !reflect.DeepEqual(again.Targets, snap.Targets) {
-		t.Errorf("loaded\n%+v\nsaved\n%+v", again.Targets, snap.Targets)
+func targetsInFlightAreReadAndLoadedAsTheyWereSaved(t *testing.T, s Store) {
+	for name, leave := range map[string]func(t *testing.T, owner string) (next string){
+		"released": func(t *testing.T, owner string) string {
+			must(t, s.ReleaseDeployments(ctx(t), owner))
+			return owner
+		},
+		"restarted": func(_ *testing.T, owner string) string { return owner },
+		"taken over": func(t *testing.T, owner string) string {
+			_, err := s.Heartbeat(ctx(t), owner, -time.Second)
+			must(t, err)
+			return owner + "-next"
+		},
+	} {
+		owner := strings.ReplaceAll(name, " ", "-")
+		snap := startDeployment(t, s, owner, owner)
+		callTarget(&snap.Targets[0])
+		callTarget(&snap.Targets[1])
+		saveStep(t, s, snap, storage.SaveRequest{InFlight: snap.Targets[:2]})
+		wantTargets(t, s, name, snap)
+
+		again := claimOne(t, s, leave(t, owner))
+		if !reflect.DeepEqual(again.Targets, snap.Targets) {
+			t.Errorf("%s: loaded\n%+v\nsaved\n%+v", name, again.Targets, snap.Targets)
+		}
+		wantTargets(t, s, name, snap)
+		finishDeployment(t, s, again, rollout.StateFailed)
+	}
+}
+
+func targetsInFlightGiveWayToThoseOfTheNextSave(t *testing.T, s Store) {
+	snap := startDeployment(t, s, "checkout", "r1")
+	callTarget(&snap.Targets[0])
+	callTarget(&snap.Targets[1])
+	saveStep(t, s, snap, storage.SaveRequest{InFlight: snap.Targets[:2]})
+	snap.Targets[0].Phase, snap.Targets[0].Call, snap.Targets[0].Error = rollout.PhaseVerifying, nil, ""
+	snap.Targets[1].Phase, snap.Targets[1].Call = rollout.PhaseSettled, nil
+	saveStep(t, s, snap, storage.SaveRequest{InFlight: snap.Targets[:1], Targets: snap.Targets[1:2]})
+	wantTargets(t, s, "saved again", snap)
+	snap.Targets[0].Phase = rollout.PhaseSettled
+	saveStep(t, s, snap, storage.SaveRequest{Targets: snap.Targets[:1]})
+	wantTargets(t, s, "settled", snap)
+	known, err := s.TargetRecords(ctx(t), "checkout", "production")
+	must(t, err)
+	for i := range snap.Targets[:2] {
+		if target := &snap.Targets[i]; known[target.ID].Version != "v2" || known[target.ID].Fence != 42 {
+			t.Errorf("%s is remembered as %+v", target.ID, known[target.ID])
+		}
+	}
+}
+
+// wantTargets demands that readers see the targets of the snapshot, in the order of the request.
+func wantTargets(t *testing.T, s Store, when string, snap *rollout.Snapshot) {
+	t.Helper()
+	read, err := s.Targets(ctx(t), snap.Deployment.ID, storage.Page{})
+	must(t, err)
+	byPosition := func(a, b rollout.Target) int { return a.Position - b.Position }
+	got, want := slices.SortedFunc(slices.Values(read.Items), byPosition), slices.SortedFunc(slices.Values(snap.Targets), byPosition)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: read\n%+v\nsaved\n%+v", when, got, want)
 	}
 }
 

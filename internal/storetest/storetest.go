@@ -78,6 +78,8 @@ func allRules() []rule {
 		{"AClaimSaysWhenTheNextOneIsDue", aClaimSaysWhenTheNextOneIsDue},
 
 		{"ASavedTargetIsLoadedAsItWas", aSavedTargetIsLoadedAsItWas},
+		{"TargetsInFlightAreReadAndLoadedAsTheyWereSaved", targetsInFlightAreReadAndLoadedAsTheyWereSaved},
+		{"TargetsInFlightGiveWayToThoseOfTheNextSave", targetsInFlightGiveWayToThoseOfTheNextSave},
 		{"ASavedDeploymentIsLoadedAsItWas", aSavedDeploymentIsLoadedAsItWas},
 		{"WhatOnlyTheOwnerKnowsIsNotStored", whatOnlyTheOwnerKnowsIsNotStored},
 		{"ARepeatedSaveChangesNothingAndAnswersTheSame", aRepeatedSaveChangesNothingAndAnswersTheSame},
