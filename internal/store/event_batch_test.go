@@ -148,7 +148,7 @@ func TestEventBatch_EachEventIsFoundByItsID(t *testing.T) {
 	}
 }
 
-// Rows follow each other by maxBatch ids: nobody has to be asked whether one is missing between them.
+// Rows follow each other by maxBatch ids, so none can be missing between them.
 func TestEventBatch_FeedReadsOnWithoutDoubt(t *testing.T) {
 	t.Parallel()
 	s, d := inBatches(t)
