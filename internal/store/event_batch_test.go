@@ -154,7 +154,7 @@ func TestEventBatch_FeedReadsOnWithoutDoubt(t *testing.T) {
 	s, d := inBatches(t)
 	newest, err := s.LatestEventID(ctx(t))
 	must(t, err)
-	d = saveBatch(t, s, saveBatch(t, s, d, 5), 3)
+	saveBatch(t, s, saveBatch(t, s, d, 5), 3)
 	all, err := s.AllEvents(ctx(t), newest, math.MaxInt64, 1000)
 	must(t, err)
 	for limit := 1; limit <= len(all)+1; limit++ {
