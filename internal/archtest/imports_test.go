@@ -24,6 +24,8 @@ func table() []row {
 	leaf := "it is used by several packages and does not depend on Rollcall"
 	return []row{
 		{"internal/rollout", []string{"internal/duration", "internal/healthcheck", "internal/routing", "internal/secret"}, "the core imports only what is below it, so that every package can use its types"},
+		{"internal/request", []string{"internal/jsonpointer", "internal/problem", "internal/secret"}, "how a call is rendered follows from its text and its values alone, whatever it is for"},
+		{"internal/jsonpointer", nil, leaf},
 		{"internal/problem", nil, "errors are returned by every package, so it imports none"},
 		{"internal/secret", nil, "secrets are carried by types of every package, so it imports none"},
 		{"internal/authz", []string{"internal/problem", "internal/rollout"}, "a decision about access follows from the principal and the object alone"},
@@ -52,7 +54,7 @@ func table() []row {
 		{"internal/store", []string{"internal/authz", "internal/catalog", "internal/clock", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing", "internal/keyring", "internal/secret", "internal/storage", "internal/store/filter", "internal/store/gitopsstore", "internal/store/notifystore", "internal/store/pg", "internal/store/sealing", "internal/store/statstore", "internal/store/tokenstore"}, adapter},
 		{"internal/store/admin", []string{"internal/clock", "internal/problem", "internal/keyring", "internal/secret", "internal/store", "internal/store/pg", "internal/store/sealing", "migrations"}, "it administers the database of a store, and nothing imports it but programs and tests"},
 		{"internal/egress", []string{"internal/rollout", "internal/secret"}, "it makes calls for other packages, and knows only what an answer is"},
-		{"internal/health", []string{"internal/healthcheck", "internal/egress", "internal/rollout"}, adapter},
+		{"internal/health", []string{"internal/healthcheck", "internal/egress", "internal/jsonpointer", "internal/rollout"}, adapter},
 		{"internal/target", outside, adapter},
 		{"internal/traffic", []string{"internal/egress", "internal/rollout", "internal/routing"}, adapter},
 		{"internal/gitops", []string{"internal/gitsource", "internal/problem", "internal/rollout", "internal/storage"}, "what a source does next follows from its files and its deployments alone"},

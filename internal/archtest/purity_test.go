@@ -14,7 +14,7 @@ const why = "a decision follows from the snapshot and the time that it is given 
 
 // pure are the packages without clock, chance and outside world.
 func pure() []string {
-	return []string{"internal/strategy", "internal/strategy/lifecycle", "internal/strategy/planner", "internal/strategy/command", "internal/rollout", "internal/problem", "internal/secret", "internal/authz", "internal/gitops"}
+	return []string{"internal/strategy", "internal/strategy/lifecycle", "internal/strategy/planner", "internal/strategy/command", "internal/rollout", "internal/request", "internal/jsonpointer", "internal/problem", "internal/secret", "internal/authz", "internal/gitops"}
 }
 
 // impure are the packages (with all below them) that bring the outside world in.

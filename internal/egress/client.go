@@ -3,7 +3,6 @@ package egress
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http"
 
@@ -57,17 +56,23 @@ func (c *Client) UserAgent() string { return c.userAgent }
 // Do sends req once, over its own connection, and returns the response, with its body open; it does not follow redirects.
 // trust may be nil. The caller closes the body.
 func (c *Client) Do(req *http.Request, trust *rollout.TLS) (*http.Response, error) {
-	config, err := c.TLS(trust)
-	if err != nil {
-		return nil, err
+	resp, _, err := c.exchange(req, trust)
+	return resp, err
+}
+
+// exchange also reports whether there was a connection: without one nothing of the request can have been written.
+func (c *Client) exchange(req *http.Request, trust *rollout.TLS) (resp *http.Response, connected bool, err error) {
+	if err := validateRequest(req); err != nil {
+		return nil, false, err
 	}
-	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
-		return nil, fmt.Errorf("the scheme %q is neither http nor https", req.URL.Scheme)
-	}
-	req.GetBody = nil // with it net/http could send the request again by itself
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", c.userAgent)
 	}
-	// Not through an http.Client: it follows redirects, or at least reads where to, and loses the answer when it cannot.
-	return newTransport(c.dial, config).RoundTrip(req) //nolint:wrapcheck // ErrorText formats it
+	conn, err := c.connect(req.Context(), req.URL, trust)
+	if err != nil {
+		return nil, false, err
+	}
+	req.Close = true
+	resp, err = exchangeOn(conn, req)
+	return resp, true, err
 }

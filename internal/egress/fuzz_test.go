@@ -1,7 +1,11 @@
 package egress
 
 import (
+	"bufio"
+	"context"
 	"crypto/tls"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +61,32 @@ func FuzzTrust(f *testing.F) {
 			t.Fatalf("the key is shown: %v", err)
 		case err == nil && (config.InsecureSkipVerify || config.MinVersion < tls.VersionTLS12 || ca != "" && config.RootCAs == nil):
 			t.Fatalf("%q makes %+v", ca, config)
+		}
+	})
+}
+
+// FuzzExchange: whatever a server sends, the exchange ends when the server has ended, and reads no more than its bounds.
+func FuzzExchange(f *testing.F) {
+	for _, seed := range []string{
+		"", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\nto the end",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx", "HTTP/1.1 101 Switching Protocols\r\n\r\n", "HTTP/1.1 000 \r\n\r\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		client := New(Config{Dial: func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				defer theirs.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(theirs)); err == nil {
+					_, _ = theirs.Write(sent)
+				}
+			}()
+			return ours, nil
+		}})
+		got := client.Send(t.Context(), Request{URL: "http://web/"})
+		if len(got.Body) > MaxBody || got.Status == 0 && got.Failure.Kind != rollout.ResultUnknown {
+			t.Fatalf("%q became %d bytes, %+v", sent, len(got.Body), got.Failure)
 		}
 	})
 }

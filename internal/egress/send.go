@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
-	"sync/atomic"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -56,16 +54,13 @@ func (c *Client) Send(ctx context.Context, r Request) Response {
 // sendOnce sends r once and returns the response, whose body the caller closes; nil comes with the result of the failed call.
 func (c *Client) sendOnce(ctx context.Context, r Request, trust *rollout.TLS) (*http.Response, rollout.CallResult) {
 	began := time.Now()
-	var connected atomic.Bool // set by the transport's own goroutines
-	req, err := c.newHTTPRequest(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	}), r)
+	req, err := c.newHTTPRequest(ctx, r)
 	if err != nil {
 		return nil, notSent(err)
 	}
-	resp, err := c.Do(req, trust)
+	resp, connected, err := c.exchange(req, trust)
 	if err != nil {
-		return nil, FailedCall(ctx, connected.Load(), err, began)
+		return nil, FailedCall(ctx, connected, err, began)
 	}
 	return resp, rollout.CallResult{}
 }

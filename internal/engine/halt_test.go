@@ -46,20 +46,24 @@ func TestHalt_UnconfirmedEndComesAtDeadline(t *testing.T) {
 		"abort": func(w *world) { w.db.update("d", func(d *rollout.Deployment) { d.Operator.Abort = true }) },
 		"halt":  func(w *world) { w.becomesUnhealthy("t0") },
 	} {
-		inBubble(t, func(w *world) {
-			w.deployment("d", `{"type":"canary","stages":[50,100],"stage_duration":"24h","progress_deadline":"1m","on_failure":"halt"}`,
-				boxes(4, nil)...)
-			w.withTraffic(false)
-			w.start(0)
-			time.Sleep(10 * time.Minute)
-			w.routerGoesAway()
-			asked := time.Now()
-			end(w)
-			snap, _ := w.await("d")
-			if took := time.Since(asked); snap.Deployment.State != rollout.StateFailed || took > 2*time.Minute {
-				t.Errorf("%s: ended %s after %s: %s", what, snap.Deployment.State, took, snap.Deployment.Reason)
-			}
-		})
+		for where, stages := range map[string]string{
+			"in a bake": `"stages":[50,100],"stage_duration":"24h"`,
+			"at a gate": `"stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s"`,
+		} {
+			inBubble(t, func(w *world) {
+				w.deployment("d", `{"type":"canary",`+stages+`,"progress_deadline":"1m","on_failure":"halt"}`, boxes(4, nil)...)
+				w.withTraffic(false)
+				w.start(0)
+				time.Sleep(10 * time.Minute)
+				w.routerGoesAway()
+				asked := time.Now()
+				end(w)
+				snap, _ := w.await("d")
+				if took := time.Since(asked); snap.Deployment.State != rollout.StateFailed || took > 2*time.Minute {
+					t.Errorf("%s %s: ended %s after %s: %s", what, where, snap.Deployment.State, took, snap.Deployment.Reason)
+				}
+			})
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
+	"rollcall/internal/jsonpointer"
 	"rollcall/internal/rollout"
 )
 
@@ -184,7 +185,7 @@ func (a *httpResponse) findVersion(pointer string) (version, why string) {
 	if a.cut {
 		return "", "the answer is larger than 64 KiB"
 	}
-	value, err := lookupPointer(a.text, pointer)
+	value, err := jsonpointer.Lookup(a.text, pointer)
 	if err != nil {
 		return "", err.Error()
 	}

@@ -13,6 +13,7 @@ import (
 
 	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
+	"rollcall/internal/jsonpointer"
 	"rollcall/internal/rollout"
 )
 
@@ -117,7 +118,7 @@ func jsonNumber(r io.Reader, pointer string) ([]sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, err := lookupPointer(text, pointer)
+	value, err := jsonpointer.Lookup(text, pointer)
 	if err != nil {
 		return nil, err
 	}

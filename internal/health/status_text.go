@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rollcall/internal/healthcheck"
+	"rollcall/internal/jsonpointer"
 )
 
 // readsStatusText reports whether the check looks for a status in words.
@@ -52,7 +53,7 @@ func (a *httpResponse) statusText(pointer string) (string, error) {
 		}
 		return text, nil
 	}
-	value, err := lookupPointer(a.text, pointer)
+	value, err := jsonpointer.Lookup(a.text, pointer)
 	if err != nil {
 		return "", err
 	}

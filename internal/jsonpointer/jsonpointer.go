@@ -1,27 +1,27 @@
-package health
+// Package jsonpointer finds values in JSON texts by RFC 6901 pointers.
+package jsonpointer
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 )
 
 var errNotJSON = errors.New("the answer is not JSON")
 
-// lookupPointer finds the value in a JSON text that an RFC 6901 pointer names. Numbers come as json.Number, just as they were
+// Lookup returns the value in a JSON text that an RFC 6901 pointer names. Numbers come as json.Number, just as they were
 // written.
-func lookupPointer(text []byte, pointer string) (any, error) {
+func Lookup(text []byte, pointer string) (any, error) {
+	if !json.Valid(text) {
+		return nil, errNotJSON
+	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil {
-		return nil, errNotJSON
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, errNotJSON
 	}
 	if pointer == "" {
