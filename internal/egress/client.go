@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"time"
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
@@ -29,12 +30,13 @@ type Config struct {
 	UserAgent string
 }
 
-// Client makes calls. It is safe for concurrent use and keeps no connection open between them.
+// Client makes calls. It is safe for concurrent use. Only DoReusing keeps connections open between them.
 type Client struct {
 	dial      Dial
 	tls       *tls.Config
 	key       secret.Secret
 	userAgent string
+	kept      keeper
 }
 
 // New returns a client. A Key that cannot sign shows in the answer of each webhook: see secret.SigningKeys.
@@ -60,19 +62,55 @@ func (c *Client) Do(req *http.Request, trust *rollout.TLS) (*http.Response, erro
 	return resp, err
 }
 
-// exchange also reports whether there was a connection: without one nothing of the request can have been written.
-func (c *Client) exchange(req *http.Request, trust *rollout.TLS) (resp *http.Response, connected bool, err error) {
+// DoReusing is like Do, but may send a GET or HEAD on a connection that an earlier one has left open. If that connection turns
+// out to be closed, or is about to be, the request is sent again on a new one: it may arrive twice.
+func (c *Client) DoReusing(req *http.Request, trust *rollout.TLS, reuse Reuse) (*http.Response, error) {
+	safe := req.Method == http.MethodGet || req.Method == http.MethodHead
+	if !safe || reuse.During == nil || req.Body != http.NoBody {
+		return c.Do(req, trust)
+	}
+	if err := c.prepareRequest(req); err != nil {
+		return nil, err
+	}
+	key := newKeptKey(reuse.During, req, trust)
+	if kept := c.kept.take(req.Context(), key, reuse.Since); kept != nil {
+		resp, err := exchangeOn(kept, req, func(net.Conn) { c.kept.keep(kept) })
+		if err == nil && !resp.Close || req.Context().Err() != nil {
+			return resp, err
+		}
+		if err == nil { // the server may be on its way out, and another one in its place
+			_ = resp.Body.Close()
+		}
+	}
+	conn, err := c.connect(req.Context(), req.URL, trust)
+	if err != nil {
+		return nil, err
+	}
+	fresh := &keptConn{Conn: conn, key: key, opened: time.Now()}
+	return exchangeOn(conn, req, func(net.Conn) { c.kept.keep(fresh) })
+}
+
+// prepareRequest validates req and adds the client's headers.
+func (c *Client) prepareRequest(req *http.Request) error {
 	if err := validateRequest(req); err != nil {
-		return nil, false, err
+		return err
 	}
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", c.userAgent)
+	}
+	return nil
+}
+
+// exchange also reports whether there was a connection: without one nothing of the request can have been written.
+func (c *Client) exchange(req *http.Request, trust *rollout.TLS) (resp *http.Response, connected bool, err error) {
+	if err := c.prepareRequest(req); err != nil {
+		return nil, false, err
 	}
 	conn, err := c.connect(req.Context(), req.URL, trust)
 	if err != nil {
 		return nil, false, err
 	}
 	req.Close = true
-	resp, err = exchangeOn(conn, req)
+	resp, err = exchangeOn(conn, req, nil)
 	return resp, true, err
 }

@@ -32,6 +32,8 @@ type exchange struct {
 	headerLeft int64
 	// release ends the watch over the request's context.
 	release func() bool
+	// keep takes over the connection after a response that allows it; nil if it is not to be kept.
+	keep func(net.Conn)
 }
 
 var (
@@ -39,23 +41,23 @@ var (
 	writers = sync.Pool{New: func() any { return bufio.NewWriter(nil) }}
 )
 
-// exchangeOn sends req on conn and returns the response, whose body closes the connection. The exchange ends with the request's
-// context.
-func exchangeOn(conn net.Conn, req *http.Request) (*http.Response, error) {
-	x := &exchange{conn: conn, headerLeft: maxHeaderBytes}
+// exchangeOn sends req on conn and returns the response, whose body closes the connection, or passes it to keep if that is not
+// nil. The exchange ends with the request's context.
+func exchangeOn(conn net.Conn, req *http.Request, keep func(net.Conn)) (*http.Response, error) {
+	x := &exchange{conn: conn, headerLeft: maxHeaderBytes, keep: keep}
 	x.release = context.AfterFunc(req.Context(), func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	x.reader, _ = readers.Get().(*bufio.Reader)
 	x.reader.Reset(x)
 	sent := x.sendRequest(req)
 	resp, err := x.readResponse(req) // also after a failed write: it may have been rejected before it was sent whole
 	if err != nil {
-		x.close()
+		x.end(false)
 		if sent != nil {
 			err = sent
 		}
 		return nil, err
 	}
-	resp.Body = &responseBody{ReadCloser: resp.Body, of: x}
+	resp.Body = newResponseBody(resp, x)
 	return resp, nil
 }
 
@@ -97,18 +99,35 @@ func (x *exchange) Read(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // ErrorText formats it
 }
 
-func (x *exchange) close() {
-	x.release()
-	_ = x.conn.Close() // the response was read as far as it matters
+// end closes the connection, or passes it on if the response is complete.
+func (x *exchange) end(complete bool) {
+	complete = complete && x.reader.Buffered() == 0
 	x.reader.Reset(nil)
 	readers.Put(x.reader)
 	x.reader = nil
+	if x.release() && complete && x.keep != nil {
+		x.keep(x.conn)
+		return
+	}
+	_ = x.conn.Close() // the response was read as far as it matters
 }
 
-// responseBody is the body of a response. Closing it closes the connection and reads nothing more: the rest may have no end.
+// responseBody is the body of a response. Closing it ends the exchange and waits for nothing more: the rest may have no end.
 type responseBody struct {
 	io.ReadCloser
 	of *exchange
+	// left is how much of it has not been read; negative if that is unknown. reusable allows another request after it.
+	left     int64
+	reusable bool
+}
+
+func newResponseBody(resp *http.Response, x *exchange) *responseBody {
+	b := &responseBody{ReadCloser: resp.Body, of: x, left: resp.ContentLength}
+	b.reusable = !resp.Close && resp.StatusCode != http.StatusSwitchingProtocols
+	if resp.Body == http.NoBody {
+		b.left = 0
+	}
+	return b
 }
 
 // Read implements io.Reader.
@@ -116,15 +135,26 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	if b.of == nil {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	return b.ReadCloser.Read(p) //nolint:wrapcheck // ErrorText formats it
+	n, err := b.ReadCloser.Read(p)
+	if b.left > 0 {
+		b.left -= int64(n)
+	}
+	if err == io.EOF {
+		b.left = 0
+	}
+	return n, err //nolint:wrapcheck // ErrorText formats it
 }
 
 // Close implements io.Closer.
 func (b *responseBody) Close() error {
-	if b.of != nil {
-		b.of.close()
-		b.of = nil
+	if b.of == nil {
+		return nil
 	}
+	if b.left > 0 && b.left <= int64(b.of.reader.Buffered()) {
+		_, _ = io.CopyN(io.Discard, b, b.left) // it has arrived already
+	}
+	b.of.end(b.reusable && b.left == 0)
+	b.of = nil
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -139,6 +141,37 @@ func BenchmarkExchange_Post(b *testing.B) {
 	for b.Loop() {
 		if got := client.Post(b.Context(), Webhook{URL: s.URL, ID: "msg_1", Body: body}); got.Kind != rollout.ResultDone {
 			b.Fatal(got)
+		}
+	}
+}
+
+// BenchmarkDoReusing compares a check on a connection of its own with one on a kept connection, in the clear and over TLS.
+func BenchmarkDoReusing(b *testing.B) {
+	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
+	plain, secured := httptest.NewServer(answer), httptest.NewTLSServer(answer)
+	b.Cleanup(plain.Close)
+	b.Cleanup(secured.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(secured.Certificate())
+	client := New(Config{TLS: &tls.Config{RootCAs: roots}})
+	for name, url := range map[string]string{"http": plain.URL, "https": secured.URL} {
+		for kept, reuse := range map[string]Reuse{"fresh": {}, "kept": {During: b.Context()}} {
+			b.Run(name+"/"+kept, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+					req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+					if err != nil {
+						b.Fatal(err)
+					}
+					resp, err := client.DoReusing(req, nil, reuse)
+					if err != nil {
+						b.Fatal(err)
+					}
+					_ = resp.Body.Close()
+					cancel()
+				}
+			})
 		}
 	}
 }

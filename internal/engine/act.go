@@ -36,7 +36,7 @@ func (s *session) startActions(dr *pendingStep) {
 			s.calls++
 			go s.callTarget(callCtx, &deployment, &target, a)
 		} else {
-			go s.probeTarget(&deployment, &target, a)
+			go s.probeTarget(&deployment, &target, a, s.calledAt[a.Target])
 		}
 	}
 }
@@ -65,11 +65,12 @@ func (s *session) callWithinWindow(ctx context.Context, d *rollout.Deployment, t
 	return answer
 }
 
-func (s *session) probeTarget(d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
+// probeTarget runs a check, on no connection older than the target's last call: what answers there may have been replaced.
+func (s *session) probeTarget(d *rollout.Deployment, t *rollout.Target, a rollout.Action, calledAt time.Time) {
 	defer s.engine.inFlight.Add(-1)
 	spec := d.Spec.ProbedBy(t)
 	check := spec.Checks[a.Check]
-	observation := s.engine.Prober.Probe(s.ctx, check, t.Address, spec.TLS)
+	observation := s.engine.Prober.ProbeAgain(s.ctx, check, t.Address, spec.TLS, calledAt)
 	if s.ctx.Err() != nil {
 		return // a cancelled probe says nothing about its target
 	}

@@ -42,9 +42,10 @@ type TargetClient interface {
 	Deploy(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.CallResult
 }
 
-// Prober runs one check of one target, with the deployment's trusted roots (nil: the system's). It never retries.
+// Prober runs one check of one target, with the deployment's trusted roots (nil: the system's). It may use a connection that an
+// earlier check with the same ctx has opened after since.
 type Prober interface {
-	Probe(ctx context.Context, check healthcheck.Check, address string, trust *rollout.TLS) healthcheck.ProbeResult
+	ProbeAgain(ctx context.Context, check healthcheck.Check, address string, trust *rollout.TLS, since time.Time) healthcheck.ProbeResult
 }
 
 // Router writes and reads traffic weights. It never retries.

@@ -56,14 +56,15 @@ type session struct {
 	ownerless     bool // it had no owner for a while, and nothing was saved since
 	stopping      bool // it has noticed that the engine is stopping
 	recovered     bool
-	calls         int              // deploy calls in flight
-	dirty         map[int]struct{} // targets with unsaved visible changes
-	touched       map[int]struct{} // targets with any unsaved change
-	savedInFlight map[int]int      // targets that the last save stored as in flight, and how many saves ago they changed
-	events        []rollout.Event  // not yet stored
-	unlogged      []rollout.Event  // stored, and not yet logged: calls do not wait for the log
-	stored        rollout.Status   // the status as it is stored
-	oldest        time.Time        // since when results have been waiting to be saved; zero if none
+	calls         int               // deploy calls in flight
+	calledAt      map[int]time.Time // when the last call of a target ended, by this machine's clock
+	dirty         map[int]struct{}  // targets with unsaved visible changes
+	touched       map[int]struct{}  // targets with any unsaved change
+	savedInFlight map[int]int       // targets that the last save stored as in flight, and how many saves ago they changed
+	events        []rollout.Event   // not yet stored
+	unlogged      []rollout.Event   // stored, and not yet logged: calls do not wait for the log
+	stored        rollout.Status    // the status as it is stored
+	oldest        time.Time         // since when results have been waiting to be saved; zero if none
 }
 
 func newSession(life context.Context, e *Engine, c *storage.Claimed, log *slog.Logger) *session {
@@ -72,7 +73,7 @@ func newSession(life context.Context, e *Engine, c *storage.Claimed, log *slog.L
 	s.ownerless = c.PreviousOwner != "" || c.OverdueBy > lateAfter
 	s.ctx, s.cancel = context.WithCancelCause(life)
 	s.callCtx, s.cancelAll = context.WithCancel(s.ctx)
-	s.dirty, s.touched = map[int]struct{}{}, map[int]struct{}{}
+	s.dirty, s.touched, s.calledAt = map[int]struct{}{}, map[int]struct{}{}, map[int]time.Time{}
 	s.stored = snap.Deployment.Status
 	s.operatorRevision = snap.Deployment.OperatorRevision
 	return s
@@ -223,6 +224,9 @@ func (s *session) applyOutcome(o rollout.Outcome, now time.Time) {
 	if i < 0 {
 		s.recordEvents(lifecycle.ApplyResult(s.snap, o, now))
 		return
+	}
+	if o.Action.Kind == rollout.ActionCall {
+		s.calledAt[i] = time.Now()
 	}
 	t := &s.snap.Targets[i]
 	before := *t

@@ -346,7 +346,9 @@ func (w *world) close(target string) {
 	w.open[target]--
 }
 
-func (p *process) Probe(_ context.Context, _ healthcheck.Check, address string, _ *rollout.TLS) healthcheck.ProbeResult {
+func (p *process) ProbeAgain(
+	_ context.Context, _ healthcheck.Check, address string, _ *rollout.TLS, _ time.Time,
+) healthcheck.ProbeResult {
 	b := p.w.targets[address[len("http://"):]]
 	if b.probed != nil {
 		b.probed()

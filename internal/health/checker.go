@@ -30,11 +30,17 @@ type Config struct {
 
 // kind is a type of check. probe respects the deadline of ctx; the Checker measures the latency.
 type kind interface {
-	probeTarget(ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS) healthcheck.ProbeResult
+	probeTarget(ctx context.Context, check *healthcheck.Check, address string, via connection) healthcheck.ProbeResult
 }
 
-// Checker probes targets. It is safe for concurrent use and keeps no connection open between probes: each must see
-// whether the target still takes new ones.
+// connection is how a target is connected to.
+type connection struct {
+	trust *rollout.TLS
+	reuse egress.Reuse
+}
+
+// Checker probes targets. It is safe for concurrent use. Only ProbeAgain leaves a connection open between two probes, and not
+// for long: they must see whether the target still takes new ones.
 type Checker struct {
 	kinds map[string]kind
 }
@@ -67,6 +73,18 @@ func Types() []string {
 func (c *Checker) Probe(
 	ctx context.Context, check healthcheck.Check, address string, trust *rollout.TLS,
 ) healthcheck.ProbeResult {
+	return c.probe(ctx, check, address, connection{trust: trust})
+}
+
+// ProbeAgain is like Probe, but an HTTP check by GET or HEAD may use the connection of an earlier one with the same ctx, and
+// leaves its own open for the next, at most until ctx ends. A connection that was opened before since is not used.
+func (c *Checker) ProbeAgain(
+	ctx context.Context, check healthcheck.Check, address string, trust *rollout.TLS, since time.Time,
+) healthcheck.ProbeResult {
+	return c.probe(ctx, check, address, connection{trust: trust, reuse: egress.Reuse{During: ctx, Since: since}})
+}
+
+func (c *Checker) probe(ctx context.Context, check healthcheck.Check, address string, via connection) healthcheck.ProbeResult {
 	k, ok := c.kinds[check.Type]
 	if !ok {
 		return unknown(fmt.Sprintf("unknown check type %q", check.Type))
@@ -78,7 +96,7 @@ func (c *Checker) Probe(
 	probeCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	began := time.Now()
-	seen := k.probeTarget(probeCtx, &check, address, trust)
+	seen := k.probeTarget(probeCtx, &check, address, via)
 	seen.Latency = time.Since(began)
 	if errors.Is(ctx.Err(), context.Canceled) && !seen.Status.Passing() {
 		seen.Status, seen.Message = healthcheck.Unknown, "the check was cancelled"

@@ -12,7 +12,6 @@ import (
 
 	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/rollout"
 )
 
 const (
@@ -27,7 +26,7 @@ const (
 // commandKind runs a program that the operator allowed by name, without a shell.
 type commandKind struct{ allowed map[string]string }
 
-func (k commandKind) probeTarget(ctx context.Context, check *healthcheck.Check, address string, _ *rollout.TLS) healthcheck.ProbeResult {
+func (k commandKind) probeTarget(ctx context.Context, check *healthcheck.Check, address string, _ connection) healthcheck.ProbeResult {
 	path, ok := k.allowed[check.Command]
 	if !ok {
 		return unknown(fmt.Sprintf("command %q is not allowed", check.Command))

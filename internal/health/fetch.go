@@ -11,12 +11,11 @@ import (
 
 	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/rollout"
 )
 
 // sendRequest asks u as the check says. The caller closes the body.
 func sendRequest(
-	ctx context.Context, out *egress.Client, check *healthcheck.Check, u *url.URL, accept string, trust *rollout.TLS,
+	ctx context.Context, out *egress.Client, check *healthcheck.Check, u *url.URL, accept string, via connection,
 ) (*http.Response, error) {
 	method := check.Method
 	if method == "" {
@@ -34,7 +33,7 @@ func sendRequest(
 		}
 		req.Header.Set(name, value.Reveal())
 	}
-	return out.Do(req, trust) //nolint:wrapcheck // egress.ErrorText formats it
+	return out.DoReusing(req, via.trust, via.reuse) //nolint:wrapcheck // egress.ErrorText formats it
 }
 
 // redactHeaders hides the values of the check's headers in what a target says: some repeat what they are sent.

@@ -15,21 +15,20 @@ import (
 
 	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/rollout"
 )
 
 // grpcKind asks grpc.health.v1.Health/Check, in the clear or over TLS.
 type grpcKind struct{ out *egress.Client }
 
 func (k grpcKind) probeTarget(
-	ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS,
+	ctx context.Context, check *healthcheck.Check, address string, via connection,
 ) healthcheck.ProbeResult {
 	began := time.Now()
 	to, err := hostPort(address, check.Port)
 	if err != nil {
 		return unknown(err.Error())
 	}
-	config, err := k.out.TLS(trust)
+	config, err := k.out.TLS(via.trust)
 	if err != nil {
 		return unknown(err.Error())
 	}

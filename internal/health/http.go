@@ -18,7 +18,6 @@ import (
 	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/jsonpointer"
-	"rollcall/internal/rollout"
 )
 
 const (
@@ -32,7 +31,7 @@ const (
 type httpKind struct{ out *egress.Client }
 
 func (k httpKind) probeTarget(
-	ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS,
+	ctx context.Context, check *healthcheck.Check, address string, via connection,
 ) healthcheck.ProbeResult {
 	began := time.Now()
 	u, err := endpointURL(check, address, defaultHealthPath)
@@ -44,7 +43,7 @@ func (k httpKind) probeTarget(
 			return unknown(err.Error())
 		}
 	}
-	resp, err := sendRequest(ctx, k.out, check, u, healthJSON+", application/json;q=0.9, */*;q=0.8", trust)
+	resp, err := sendRequest(ctx, k.out, check, u, healthJSON+", application/json;q=0.9, */*;q=0.8", via)
 	if err != nil {
 		return unhealthy(egress.ErrorText(ctx, err, began))
 	}

@@ -14,7 +14,6 @@ import (
 	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/jsonpointer"
-	"rollcall/internal/rollout"
 )
 
 const (
@@ -31,7 +30,7 @@ var errTooLarge = errors.New("the answer is larger than 1 MiB")
 type metricKind struct{ out *egress.Client }
 
 func (k metricKind) probeTarget(
-	ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS,
+	ctx context.Context, check *healthcheck.Check, address string, via connection,
 ) healthcheck.ProbeResult {
 	began := time.Now()
 	from := sourceOf(check)
@@ -49,7 +48,7 @@ func (k metricKind) probeTarget(
 	if check.Query != "" {
 		u = queryURL(u, check.Query)
 	}
-	resp, err := sendRequest(ctx, k.out, check, u, from.accept, trust)
+	resp, err := sendRequest(ctx, k.out, check, u, from.accept, via)
 	if err != nil {
 		return away(egress.ErrorText(ctx, err, began))
 	}

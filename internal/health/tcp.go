@@ -6,13 +6,12 @@ import (
 
 	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/rollout"
 )
 
 // tcpKind checks that a port accepts connections.
 type tcpKind struct{ out *egress.Client }
 
-func (k tcpKind) probeTarget(ctx context.Context, check *healthcheck.Check, address string, _ *rollout.TLS) healthcheck.ProbeResult {
+func (k tcpKind) probeTarget(ctx context.Context, check *healthcheck.Check, address string, _ connection) healthcheck.ProbeResult {
 	to, err := hostPort(address, check.Port)
 	if err != nil {
 		return unknown(err.Error())
