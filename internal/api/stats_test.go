@@ -70,9 +70,11 @@ func TestDora_ExcludesOtherScopes(t *testing.T) {
 func TestDora_MoreThanCanBeCountedWaitsForFigures(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
-	exec(t, s, `INSERT INTO deployments (id, service, environment, kind, strategy, spec, state, direction, created_at, finished_at, next_run_at)
-		SELECT gen_random_uuid(), 'checkout', 'production', 'deploy', 'rolling', '{}', 'completed', 'forward', at, at, at
-		FROM generate_series(timestamptz '2026-03-02', '2026-03-02 14:00', interval '1 second') at`)
+	for hour := range 14 {
+		exec(t, s, `INSERT INTO deployments (id, service, environment, kind, strategy, spec, state, direction, created_at, finished_at, next_run_at)
+			SELECT gen_random_uuid(), 'checkout', 'production', 'deploy', 'rolling', '{}', 'completed', 'forward', at, at, at
+			FROM generate_series(timestamptz '2026-03-02' + make_interval(hours => $1), timestamptz '2026-03-02' + make_interval(hours => $1, mins => 60), interval '1 second') at`, hour)
+	}
 	const day = "/stats/dora?until=2026-03-03T00:00:00Z&window=1d"
 	c.get(day).want(t, http.StatusServiceUnavailable)
 	for more := true; more; {
