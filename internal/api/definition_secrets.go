@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/api/types"
 	"rollcall/internal/catalog"
 	"rollcall/internal/problem"
+	outbound "rollcall/internal/request"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
@@ -28,6 +29,9 @@ func requestDestinations(d *rollout.Deployment, targets []rollout.Target) map[st
 	}
 	for i := range d.Spec.Checks {
 		add(d.Spec.Checks[i].URL)
+	}
+	if d.Spec.Deploy.Request != nil {
+		add(outbound.Base(d.Spec.Deploy.Request.URL))
 	}
 	if d.Spec.Traffic != nil {
 		add(d.Spec.Traffic.URL)
@@ -70,8 +74,34 @@ func carryOver(next *catalog.Definition, asked *types.DefinitionRequest, present
 	}
 	f := findings{}
 	next.Headers = f.inheritHeaders(asked, &known, fresh)
+	next.RequestHeaders = f.inheritRequestHeaders(asked, &known, fresh)
 	next.ClientKey = f.inheritKey(asked, &known, fresh)
-	return f.err()
+	if err := f.err(); err != nil {
+		return err
+	}
+	deploy, _ := (&request{body: &types.DeploymentRequest{Deploy: asked.Deploy}, masked: true}).readDeploy()
+	return checkSigning(&deploy, next.DeploySecret)
+}
+
+// requestHeaders returns the headers of the call of a target.
+func requestHeaders(d *types.DefinitionRequest) map[string]secret.Secret {
+	if d.Deploy == nil || d.Deploy.Request == nil {
+		return nil
+	}
+	return valueOr(d.Deploy.Request.Headers, nil)
+}
+
+func (f *findings) inheritRequestHeaders(asked, known *types.DefinitionRequest, fresh bool) map[string]secret.Secret {
+	own := requestHeaders(asked)
+	if !fresh {
+		own = rollout.RestoreHeaders(own, requestHeaders(known))
+	}
+	for header, value := range own {
+		if value.Redacted() {
+			f.add(requestPointer+"/headers/"+problem.EscapePointer(header), "%q %s", maskedSecret, noStoredSecret)
+		}
+	}
+	return own
 }
 
 // noStoredSecret is the detail of "***" where no secret is stored.
@@ -129,6 +159,10 @@ func definedRequest(d *catalog.Definition) (types.DefinitionRequest, error) {
 			checks[i].Headers = &revealed
 		}
 	}
+	if headers := requestHeaders(&request); headers != nil {
+		revealed := rollout.RestoreHeaders(headers, d.RequestHeaders)
+		request.Deploy.Request.Headers = &revealed
+	}
 	if request.TLS != nil && request.TLS.ClientKey != nil && request.TLS.ClientKey.Redacted() && d.ClientKey != "" {
 		request.TLS.ClientKey = &d.ClientKey
 	}
@@ -146,13 +180,19 @@ func mergeSecret(deploy *types.DeployRequest, asked, present secret.Secret) secr
 // finishWithDefinition fills the body from a stored definition, with its secrets and its protection; nil means none.
 func (q *request) finishWithDefinition(defined *definition) error {
 	if defined == nil {
-		return q.fillFromDefinition(nil)
+		if err := q.fillFromDefinition(nil); err != nil {
+			return err
+		}
+		return checkSigning(&q.deployment.Spec.Deploy, q.deployment.DeploySecret)
 	}
 	if err := q.fillFromDefinition(&defined.request); err != nil {
 		return err
 	}
 	q.deployment.Spec.Protected = defined.protected
-	return q.applyDefinitionSecrets(defined)
+	if err := q.applyDefinitionSecrets(defined); err != nil {
+		return err
+	}
+	return checkSigning(&q.deployment.Spec.Deploy, q.deployment.DeploySecret)
 }
 
 // applyDefinitionSecrets copies into a deployment the secrets of the definition that it takes the rest from, unless it goes
@@ -170,6 +210,9 @@ func (q *request) applyDefinitionSecrets(defined *definition) error {
 				f.add(fmt.Sprintf("/health_checks/%d/headers", i), "are secret and are not sent to addresses outside the definition; supply them in the request")
 			}
 		}
+	}
+	if body.Deploy == defined.request.Deploy && len(requestHeaders(&defined.request)) > 0 {
+		f.add(requestPointer+"/headers", "are secret and are not sent to addresses outside the definition; supply them in the request")
 	}
 	if body.TLS != nil && body.TLS == defined.request.TLS && body.TLS.ClientKey != nil {
 		f.add("/tls/client_key", "is secret and is not used for addresses outside the definition; supply it in the request")

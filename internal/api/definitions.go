@@ -128,12 +128,10 @@ func definitionJSON(d *catalog.Definition) (types.Definition, error) {
 		Targets:  valueOr(given.Targets, nil), HealthChecks: valueOr(given.HealthChecks, []types.CheckRequest{{Type: "http"}}),
 		HealthyDeadline: valueOr(given.HealthyDeadline, defaultHealthyDeadline.String()),
 		Traffic:         shownTraffic(given.Traffic), TLS: (&request{masked: true}).readTLS(given.TLS), Force: valueOr(given.Force, false),
-		OnConflict: types.DefinitionOnConflict(valueOr(given.OnConflict, types.OnConflict(rollout.OnConflictQueue))),
-		Labels:     valueOr(given.Labels, types.Labels{}), Protected: d.Protected, Signed: d.DeploySecret != "",
+		Deploy: deploy, OnConflict: types.DefinitionOnConflict(valueOr(given.OnConflict, types.OnConflict(rollout.OnConflictQueue))),
+		Labels: valueOr(given.Labels, types.Labels{}), Protected: d.Protected, Signed: d.DeploySecret != "",
 		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
-	shown.Deploy.Path, shown.Deploy.Timeout = deploy.Path, deploy.Timeout.String()
-	shown.Deploy.Retries, shown.Deploy.Backoff = deploy.Retries, deploy.Backoff.String()
 	return shown, nil
 }
 

@@ -59,7 +59,7 @@ func TestCreate_DefaultsAreResolved(t *testing.T) {
 	}
 	second := func(n int) duration.Duration { return duration.Duration(time.Duration(n) * time.Second) }
 	want := rollout.Deploy{Path: "/deploy", Timeout: second(30), Retries: 2, Backoff: second(1)}
-	if d.Spec.Deploy != want || d.Spec.HealthyDeadline != second(60) || d.Spec.OnConflict != rollout.OnConflictQueue {
+	if !reflect.DeepEqual(d.Spec.Deploy, want) || d.Spec.HealthyDeadline != second(60) || d.Spec.OnConflict != rollout.OnConflictQueue {
 		t.Errorf("%+v", d.Spec)
 	}
 	check := healthcheck.Check{

@@ -21,7 +21,7 @@ func deploymentJSON(d *rollout.Deployment) types.Deployment {
 		ID: d.ID, Service: d.Service, Environment: d.Environment, Version: nullable.Of(d.Version),
 		Kind: types.DeploymentKind(d.Kind), RollbackOf: nullable.Of(d.RollbackOf), RolledBackBy: nil,
 		State: types.DeploymentState(d.State), Reason: d.Reason, Revision: d.Revision,
-		Strategy: d.Spec.Strategy, Traffic: d.Spec.Traffic, Progress: progressJSON(d), Result: resultJSON(d.Result),
+		Strategy: d.Spec.Strategy, Deploy: d.Spec.Deploy, Traffic: d.Spec.Traffic, Progress: progressJSON(d), Result: resultJSON(d.Result),
 		Intent: nullable.Of(d.Operator.Intent()), Direction: types.DeploymentDirection(d.Direction),
 		Owner: nullable.Of(d.Owner), Epoch: d.Epoch, RequestedBy: d.RequestedBy, Labels: labels,
 		Protected: d.Spec.Protected, ApprovedBy: nullable.Of(d.Operator.ApprovedBy),
@@ -89,7 +89,7 @@ func callJSON(c *rollout.Call) *types.Call {
 	}
 	return &types.Call{
 		WebhookID: c.WebhookID, Action: string(c.Action), Version: nullable.Of(c.Version), PreviousVersion: nullable.Of(c.PreviousVersion),
-		Attempt: c.Attempt, Fence: c.Fence, Until: nullable.Time(c.Deadline), NewWeight: c.NewWeight,
+		Attempt: c.Attempt, Fence: c.Fence, Until: nullable.Time(c.Deadline), NewWeight: c.NewWeight, Request: c.Request,
 	}
 }
 

@@ -2,6 +2,9 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"rollcall/internal/api/httpkit"
@@ -10,6 +13,7 @@ import (
 	"rollcall/internal/nullable"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/secret"
 	"rollcall/internal/storage"
 )
 
@@ -25,12 +29,47 @@ func planJSON(n *storage.NewDeployment) types.DeploymentPlan {
 			Wave: i + 1, Targets: []string{}, TrafficWeight: w.Weight, Gate: nullable.Of(w.Gate), Bake: w.Bake.String(),
 		}
 	}
+	plan.Requests = plannedRequests(n)
 	for i := range n.Targets {
 		if wave := n.Targets[i].Wave; wave > 0 && wave <= len(plan.Waves) {
 			plan.Waves[wave-1].Targets = append(plan.Waves[wave-1].Targets, n.Targets[i].ID)
 		}
 	}
 	return plan
+}
+
+// plannedRequests returns the call of the first target that a wave takes.
+func plannedRequests(n *storage.NewDeployment) []types.PlannedRequest {
+	for i := range n.Targets {
+		t := &n.Targets[i]
+		if t.Wave != 1 {
+			continue
+		}
+		rendered, err := n.Deployment.RenderCall(t, firstCall(&n.Deployment, t))
+		if err != nil {
+			break // it was rendered before
+		}
+		headers := map[string]string{}
+		for name, value := range rendered.Headers {
+			headers[http.CanonicalHeaderKey(name)] = shownHeader(&n.Deployment.Spec.Deploy, name, value)
+		}
+		return []types.PlannedRequest{{
+			Target: t.ID, Method: rendered.Method, URL: rendered.URL, Headers: headers, Body: string(rendered.Body),
+		}}
+	}
+	return []types.PlannedRequest{}
+}
+
+// shownHeader returns the value of a header, which is a secret when the request gives it.
+func shownHeader(deploy *rollout.Deploy, name string, value secret.Secret) string {
+	if deploy.Request != nil {
+		for given := range deploy.Request.Headers {
+			if strings.EqualFold(given, name) {
+				return fmt.Sprint(value)
+			}
+		}
+	}
+	return value.Reveal()
 }
 
 // minCapacity returns the share of targets, in percent, that is in service while the most are being updated. Targets that

@@ -13,6 +13,7 @@ import (
 	"rollcall/internal/api/types"
 	"rollcall/internal/duration"
 	"rollcall/internal/problem"
+	outbound "rollcall/internal/request"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
@@ -66,7 +67,9 @@ func (q *request) fillFromDefinition(defined *types.DefinitionRequest) error {
 	if q.body.Targets == nil {
 		q.add("/targets", noTargets)
 	}
-	q.setDeployURLs()
+	if q.setDeployURLs(); q.err() == nil {
+		q.checkCalls()
+	}
 	return q.err()
 }
 
@@ -139,14 +142,19 @@ func (q *request) readDeploy() (rollout.Deploy, secret.Secret) {
 			Retries: defaultRetries, Backoff: duration.Duration(backoff.fallback),
 		}, ""
 	}
-	return rollout.Deploy{
+	d := rollout.Deploy{
 		Path: valueOr(b.Path, defaultDeployPath), Timeout: q.parseDuration(b.Timeout, "/deploy/timeout", timeout),
 		Retries: valueOr(b.Retries, defaultRetries), Backoff: q.parseDuration(b.Backoff, "/deploy/backoff", backoff),
-	}, q.readDeploySecret(b.Secret)
+	}
+	q.readCall(b, &d)
+	if d.Request == nil {
+		q.checkTemplate("{target.address}"+d.Path, "/deploy/path")
+	}
+	return d, q.readDeploySecret(b.Secret, d.Request)
 }
 
 // readDeploySecret reads the signing secret; a missing one and null are none.
-func (q *request) readDeploySecret(given json.RawMessage) secret.Secret {
+func (q *request) readDeploySecret(given json.RawMessage, call *outbound.Request) secret.Secret {
 	var text *string
 	if len(given) > 0 {
 		if err := json.Unmarshal(given, &text); err != nil {
@@ -155,6 +163,9 @@ func (q *request) readDeploySecret(given json.RawMessage) secret.Secret {
 	}
 	if text == nil {
 		return ""
+	}
+	if call != nil && call.SignType() == outbound.SignHMAC {
+		return secret.Secret(*text) // checkSigning judges it
 	}
 	keys, err := secret.SigningKeys(secret.Secret(*text))
 	if err != nil || slices.ContainsFunc(keys, func(key []byte) bool { return len(key) < minSecretBytes }) {

@@ -37,15 +37,6 @@ func (q *request) readTargets() []rollout.Target {
 	return targets
 }
 
-// setDeployURLs sets the deploy URL of each target that has none of its own, by the common path.
-func (q *request) setDeployURLs() {
-	for i := range q.targets {
-		if t := &q.targets[i]; t.DeployURL == "" {
-			t.DeployURL = strings.TrimRight(t.Address, "/") + q.deployment.Spec.Deploy.Path
-		}
-	}
-}
-
 // requireUnique reports the later of two targets that share a value.
 func (q *request) requireUnique(seen map[string]int, value string, i int, pointer string) {
 	if first, taken := seen[value]; taken {
@@ -65,6 +56,7 @@ func (q *request) readTarget(g *types.TargetRequest, pointer string) (t rollout.
 	q.checkVersion(t.Version, pointer+"/version")
 	if g.DeployURL != nil {
 		q.checkURL(*g.DeployURL, pointer+"/deploy_url")
+		q.checkTemplate(*g.DeployURL, pointer+"/deploy_url")
 	}
 	if t.Metadata == nil {
 		t.Metadata = map[string]any{}

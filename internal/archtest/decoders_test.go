@@ -58,6 +58,8 @@ func decoders() map[string]decoder {
 		"internal/api/request_targets.go":      {fuzz: "FuzzURL"},
 		"internal/api/source_request.go":       {fuzz: "FuzzSource"},
 		"internal/jsonpointer/jsonpointer.go":  {fuzz: "FuzzPointer"},
+		"internal/target/judge.go":             {why: judged},
+		"internal/target/send.go":              {why: encodes},
 		"internal/request/json.go":             {fuzz: "FuzzRender"},
 		"internal/request/status.go":           {fuzz: "FuzzStatusIn"},
 		"internal/api/httpkit/body.go":         {fuzz: "FuzzQuery"},

@@ -19,11 +19,10 @@ type row struct {
 func table() []row {
 	lifecycle := "internal/strategy/lifecycle"
 	adapter := "an adapter knows the words and its own outside, never another adapter or the engine: each can be read, tested and replaced alone"
-	outside := []string{"internal/rollout", "internal/egress"}
 	part := "a part of the store knows its own tables, and no other part"
 	leaf := "it is used by several packages and does not depend on Rollcall"
 	return []row{
-		{"internal/rollout", []string{"internal/duration", "internal/healthcheck", "internal/routing", "internal/secret"}, "the core imports only what is below it, so that every package can use its types"},
+		{"internal/rollout", []string{"internal/duration", "internal/healthcheck", "internal/request", "internal/routing", "internal/secret"}, "the core imports only what is below it, so that every package can use its types"},
 		{"internal/request", []string{"internal/jsonpointer", "internal/problem", "internal/secret"}, "how a call is rendered follows from its text and its values alone, whatever it is for"},
 		{"internal/jsonpointer", nil, leaf},
 		{"internal/problem", nil, "errors are returned by every package, so it imports none"},
@@ -55,7 +54,7 @@ func table() []row {
 		{"internal/store/admin", []string{"internal/clock", "internal/problem", "internal/keyring", "internal/secret", "internal/store", "internal/store/pg", "internal/store/sealing", "migrations"}, "it administers the database of a store, and nothing imports it but programs and tests"},
 		{"internal/egress", []string{"internal/rollout", "internal/secret"}, "it makes calls for other packages, and knows only what an answer is"},
 		{"internal/health", []string{"internal/healthcheck", "internal/egress", "internal/jsonpointer", "internal/rollout"}, adapter},
-		{"internal/target", outside, adapter},
+		{"internal/target", []string{"internal/egress", "internal/request", "internal/rollout", "internal/secret"}, adapter},
 		{"internal/traffic", []string{"internal/egress", "internal/rollout", "internal/routing"}, adapter},
 		{"internal/gitops", []string{"internal/gitsource", "internal/problem", "internal/rollout", "internal/storage"}, "what a source does next follows from its files and its deployments alone"},
 		{"internal/gitops/hook", []string{"internal/gitops", "internal/problem", "internal/secret"}, "whether a notification is signed, and what it is about, follows from it alone"},
@@ -68,10 +67,10 @@ func table() []row {
 		{"internal/metrics", []string{"internal/authz", "internal/catalog", "internal/gitsource", "internal/healthcheck", "internal/notification", "internal/rollout", "internal/storage"}, adapter},
 		{"internal/feed", []string{"internal/authz", "internal/clock", "internal/problem", "internal/rollout", "internal/storage"}, "it reads through an interface of its own and encodes nothing itself: how many watch and what they see stay apart"},
 		{"internal/auth", []string{"internal/authz", "internal/problem", "internal/secret"}, adapter},
-		{"internal/api", []string{"", "internal/api/gen", "internal/api/httpkit", "internal/api/types", "internal/authz", "internal/catalog", "internal/clock", "internal/dora", "internal/duration", "internal/gitsource", "internal/healthcheck", "internal/feed", "internal/notification", "internal/nullable", "internal/problem", "internal/rollout", "internal/routing", "internal/secret", "internal/storage", "internal/strategy", "internal/strategy/command"}, "the API validates with the planner's own rules and writes intents; it never calls a target"},
+		{"internal/api", []string{"", "internal/api/gen", "internal/api/httpkit", "internal/api/types", "internal/authz", "internal/catalog", "internal/clock", "internal/dora", "internal/duration", "internal/gitsource", "internal/healthcheck", "internal/feed", "internal/notification", "internal/nullable", "internal/problem", "internal/request", "internal/rollout", "internal/routing", "internal/secret", "internal/storage", "internal/strategy", "internal/strategy/command"}, "the API validates with the planner's own rules and writes intents; it never calls a target"},
 		{"internal/api/gen", []string{"internal/api/types"}, "generated from the contract"},
 		{"internal/api/httpkit", []string{"internal/problem"}, "it knows HTTP, and nothing of deployments"},
-		{"internal/api/types", []string{"internal/rollout", "internal/routing", "internal/secret"}, "generated from the contract"},
+		{"internal/api/types", []string{"internal/request", "internal/rollout", "internal/routing", "internal/secret"}, "generated from the contract"},
 		{"internal/client", []string{"internal/api/types", "internal/clock"}, "it calls a server over HTTP with the contract's types, and links none of the server"},
 		{"internal/clock", nil, leaf},
 		{"internal/egress/guard", nil, leaf},

@@ -22,6 +22,8 @@ type Definition struct {
 	// Headers are those of the checks in Body, in order, where they stand as "***"; ClientKey is that of its TLS.
 	Headers   []map[string]secret.Secret
 	ClientKey secret.Secret
+	// RequestHeaders are those of the call of a target, where they stand as "***" in Body.
+	RequestHeaders map[string]secret.Secret
 	// Sealed holds the secrets as the store keeps them.
 	Sealed    []byte
 	Protected bool

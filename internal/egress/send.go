@@ -23,6 +23,8 @@ type Request struct {
 	// client's own key.
 	ID     string
 	Secret secret.Secret
+	// Trust may be nil.
+	Trust *rollout.TLS
 	// signed says that it is a webhook even without an id.
 	signed bool
 }
@@ -39,7 +41,7 @@ type Response struct {
 
 // Send sends r once and returns the response, which the caller evaluates. It ends with ctx.
 func (c *Client) Send(ctx context.Context, r Request) Response {
-	resp, failure := c.sendOnce(ctx, r, nil)
+	resp, failure := c.sendOnce(ctx, r, r.Trust)
 	if resp == nil {
 		return Response{Failure: failure}
 	}

@@ -68,12 +68,12 @@ func fillJSON(body JSON, values Values) ([]byte, error) {
 	}
 	value, err := decodeJSON(body)
 	if err != nil {
-		return nil, &Error{Pointer: "/json", Detail: err.Error()}
+		return nil, &Error{Pointer: "/json", Err: err}
 	}
 	filled, err := walkJSON(value, "/json", func(text, pointer string) (any, error) {
 		filled, err := fillString(text, values)
 		if err != nil {
-			return nil, &Error{Pointer: pointer, Detail: err.Error()}
+			return nil, &Error{Pointer: pointer, Err: err}
 		}
 		return filled, nil
 	})

@@ -14,10 +14,13 @@ import (
 // Error is the reason why a call cannot be rendered. Pointer begins at the request.
 type Error struct {
 	Pointer string
-	Detail  string
+	Err     error
 }
 
-func (e *Error) Error() string { return strings.TrimPrefix(e.Pointer, "/") + " " + e.Detail }
+func (e *Error) Error() string { return strings.TrimPrefix(e.Pointer, "/") + " " + e.Err.Error() }
+
+// Unwrap returns what is wrong there.
+func (e *Error) Unwrap() error { return e.Err }
 
 // Rendered is a call that can be made.
 type Rendered struct {
@@ -35,7 +38,7 @@ func (r *Request) Render(values Values, defaultBody func() ([]byte, error)) (Ren
 	call := Rendered{Method: r.Method, Headers: make(map[string]secret.Secret, len(r.Headers)+1)}
 	var err error
 	if call.URL, err = RenderURL(r.URL, values); err != nil {
-		return call, &Error{Pointer: "/url", Detail: err.Error()}
+		return call, &Error{Pointer: "/url", Err: err}
 	}
 	body, media, err := r.renderBody(values, defaultBody)
 	if err != nil {
@@ -51,7 +54,7 @@ func (r *Request) Render(values Values, defaultBody func() ([]byte, error)) (Ren
 			err = errHeaderValue
 		}
 		if err != nil {
-			return call, &Error{Pointer: "/headers/" + problem.EscapePointer(name), Detail: err.Error()}
+			return call, &Error{Pointer: "/headers/" + problem.EscapePointer(name), Err: err}
 		}
 		call.Headers[strings.ToLower(name)] = secret.Secret(value)
 	}
@@ -70,7 +73,7 @@ func (r *Request) renderBody(values Values, defaultBody func() ([]byte, error)) 
 	case r.Text != nil:
 		text, err := fillTemplate(*r.Text, values, asGiven)
 		if err != nil {
-			return nil, "", &Error{Pointer: "/text", Detail: err.Error()}
+			return nil, "", &Error{Pointer: "/text", Err: err}
 		}
 		return []byte(text), "text/plain; charset=utf-8", nil
 	case r.UsesDefaultBody():
@@ -86,7 +89,7 @@ func fillForm(form map[string]string, values Values) ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		value, err := fillTemplate(form[name], values, asGiven)
 		if err != nil {
-			return nil, &Error{Pointer: "/form/" + problem.EscapePointer(name), Detail: err.Error()}
+			return nil, &Error{Pointer: "/form/" + problem.EscapePointer(name), Err: err}
 		}
 		fields = append(fields, percentEncode(name)+"="+percentEncode(value))
 	}

@@ -94,10 +94,15 @@ func fillTemplate(text string, values Values, encode func(string) string) (strin
 	return filled.String(), nil
 }
 
+// MissingError is the lack of a value for a placeholder that exists.
+type MissingError struct{ Name string }
+
+func (e *MissingError) Error() string { return "has {" + e.Name + "}, which has no value" }
+
 func lookUp(name string, values Values) (Value, error) {
 	value, found := values(name)
 	if !found {
-		return value, fmt.Errorf("has {%s}, which has no value", name)
+		return value, &MissingError{Name: name}
 	}
 	return value, nil
 }

@@ -42,6 +42,12 @@ func splitURL(text string) (base, rest string, err error) {
 	return base, rest, checkURLText(base + rest)
 }
 
+// Base returns scheme, host and port of a URL, or none where it begins with the target's address.
+func Base(text string) string {
+	base, _, _ := splitURL(text)
+	return base
+}
+
 func checkURLText(text string) error {
 	for i := range len(text) {
 		if c := text[i]; c <= ' ' || c == 0x7f || c == '\\' || c == '#' {
@@ -51,8 +57,8 @@ func checkURLText(text string) error {
 	return nil
 }
 
-// checkURL returns what is wrong with a URL whatever its values are.
-func checkURL(text string, known Names) error {
+// CheckURL returns what is wrong with a URL whatever its values are.
+func CheckURL(text string, known Names) error {
 	_, rest, err := splitURL(text)
 	if err != nil {
 		return err

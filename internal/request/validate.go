@@ -19,7 +19,7 @@ func (r *Request) Validate(known Names) []problem.FieldError {
 			found = append(found, problem.FieldError{Pointer: pointer, Detail: err.Error()})
 		}
 	}
-	add("/url", checkURL(r.URL, known))
+	add("/url", CheckURL(r.URL, known))
 	seen := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
 		add("/headers/"+problem.EscapePointer(name), r.checkHeader(name, seen, known))

@@ -31,6 +31,16 @@ type Call struct {
 	Deadline time.Time `json:"until"`
 	// NewWeight is the new side's share of traffic, for CallTraffic only.
 	NewWeight *int `json:"new_weight,omitempty"`
+	// Request is the call as it was rendered; nil for Rollcall's own webhook.
+	Request *SentRequest `json:"request,omitempty"`
+}
+
+// SentRequest records what was rendered, without what may be secret in it.
+type SentRequest struct {
+	Method string `json:"method"`
+	// URL has no query.
+	URL        string `json:"url"`
+	BodySHA256 string `json:"body_sha256"`
 }
 
 // WebhookID returns the name of one action at one target in one deployment, by which receivers recognise a repeated call.

@@ -121,4 +121,9 @@ func (l *link) addCall(c *Call) {
 	if c.NewWeight != nil {
 		l.addNumber(int64(*c.NewWeight))
 	}
+	if c.Request != nil { // absent, it adds nothing: older events had none
+		l.addText(c.Request.Method)
+		l.addText(c.Request.URL)
+		l.addText(c.Request.BodySHA256)
+	}
 }

@@ -28,7 +28,7 @@ func TestHashEvent_CoversAllStoredButTheID(t *testing.T) {
 	weight := 5
 	e := rollout.Event{
 		Seq: 1, At: epoch, Type: "t", DeploymentID: "d", Actor: "a", Replica: "r", Epoch: 1, Target: "x", Wave: 1, From: "f", To: "o",
-		Message: "m", Call: &rollout.Call{WebhookID: "w", Action: "deploy", Version: "v", PreviousVersion: "p", Attempt: 1, Fence: 1, Deadline: epoch, NewWeight: &weight},
+		Message: "m", Call: &rollout.Call{WebhookID: "w", Action: "deploy", Version: "v", PreviousVersion: "p", Attempt: 1, Fence: 1, Deadline: epoch, NewWeight: &weight, Request: &rollout.SentRequest{Method: "POST", URL: "u", BodySHA256: "s"}},
 	}
 	before := rollout.HashEvent(rollout.Hash{}, &e)
 	notStored := []string{"ID", "Service", "Environment", "Hash", "Call"} // the call's fields are looked at one by one
@@ -40,6 +40,11 @@ func TestHashEvent_CoversAllStoredButTheID(t *testing.T) {
 	tamper(t, reflect.ValueOf(e.Call).Elem(), nil, func(field string) {
 		if rollout.HashEvent(rollout.Hash{}, &e) == before {
 			t.Errorf("a call's changed %s gives the same hash", field)
+		}
+	})
+	tamper(t, reflect.ValueOf(e.Call.Request).Elem(), nil, func(field string) {
+		if rollout.HashEvent(rollout.Hash{}, &e) == before {
+			t.Errorf("a request's changed %s gives the same hash", field)
 		}
 	})
 	if rollout.HashEvent(before, &e) == before {
@@ -59,7 +64,7 @@ func tamper(t *testing.T, v reflect.Value, except []string, changed func(field s
 		switch value := field.Interface().(type) {
 		case time.Time:
 			field.Set(reflect.ValueOf(value.Add(time.Microsecond)))
-		case *int:
+		case *int, *rollout.SentRequest:
 			field.SetZero()
 		default:
 			if field.CanInt() {

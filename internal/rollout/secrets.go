@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"rollcall/internal/healthcheck"
+	"rollcall/internal/request"
 	"rollcall/internal/secret"
 )
 
@@ -16,33 +17,38 @@ type Secrets struct {
 	Headers []map[string]secret.Secret
 	// ClientKey is that of TLS.
 	ClientKey secret.Secret
+	// Request are the headers of the call of a target.
+	Request map[string]secret.Secret
 	// Rules are those of Spec.Rules, in order.
 	Rules []Secrets
 }
 
 // Empty reports whether there is no secret.
 func (s *Secrets) Empty() bool {
-	return s.Deploy == "" && s.ClientKey == "" && !slices.ContainsFunc(s.Rules, func(r Secrets) bool { return !r.Empty() }) &&
+	return s.Deploy == "" && s.ClientKey == "" && len(s.Request) == 0 && !slices.ContainsFunc(s.Rules, func(r Secrets) bool { return !r.Empty() }) &&
 		!slices.ContainsFunc(s.Headers, func(h map[string]secret.Secret) bool { return len(h) > 0 })
 }
 
 // Secrets returns those of the deployment.
 func (d *Deployment) Secrets() Secrets {
-	s := secretsOf(d.DeploySecret, d.Spec.Checks, d.Spec.TLS)
+	s := secretsOf(d.DeploySecret, &d.Spec.Deploy, d.Spec.Checks, d.Spec.TLS)
 	for i := range d.Spec.Rules {
 		r := &d.Spec.Rules[i]
-		s.Rules = append(s.Rules, secretsOf(r.DeploySecret, r.Checks, r.TLS))
+		s.Rules = append(s.Rules, secretsOf(r.DeploySecret, &r.Deploy, r.Checks, r.TLS))
 	}
 	return s
 }
 
-func secretsOf(deploy secret.Secret, checks []healthcheck.Check, tls *TLS) Secrets {
-	s := Secrets{Deploy: deploy, Headers: make([]map[string]secret.Secret, len(checks))}
+func secretsOf(signing secret.Secret, deploy *Deploy, checks []healthcheck.Check, tls *TLS) Secrets {
+	s := Secrets{Deploy: signing, Headers: make([]map[string]secret.Secret, len(checks))}
 	for i := range checks {
 		s.Headers[i] = checks[i].Headers
 	}
 	if tls != nil {
 		s.ClientKey = tls.ClientKey
+	}
+	if deploy.Request != nil {
+		s.Request = deploy.Request.Headers
 	}
 	return s
 }
@@ -51,12 +57,14 @@ func secretsOf(deploy secret.Secret, checks []healthcheck.Check, tls *TLS) Secre
 func (d *Deployment) RestoreSecrets(s Secrets) {
 	d.DeploySecret = d.DeploySecret.Or(s.Deploy)
 	d.Spec.Checks, d.Spec.TLS = restoreSecrets(d.Spec.Checks, d.Spec.TLS, &s)
+	d.Spec.Deploy.Request = restoreRequest(d.Spec.Deploy.Request, &s)
 	d.Spec.Rules = slices.Clone(d.Spec.Rules)
 	for i := range d.Spec.Rules {
 		if i < len(s.Rules) {
 			r := &d.Spec.Rules[i]
 			r.DeploySecret = r.DeploySecret.Or(s.Rules[i].Deploy)
 			r.Checks, r.TLS = restoreSecrets(r.Checks, r.TLS, &s.Rules[i])
+			r.Deploy.Request = restoreRequest(r.Deploy.Request, &s.Rules[i])
 		}
 	}
 }
@@ -75,6 +83,15 @@ func restoreSecrets(checks []healthcheck.Check, trust *TLS, s *Secrets) ([]healt
 		trust = &copied
 	}
 	return checks, trust
+}
+
+func restoreRequest(r *request.Request, s *Secrets) *request.Request {
+	if r == nil || len(r.Headers) == 0 {
+		return r
+	}
+	copied := *r
+	copied.Headers = RestoreHeaders(r.Headers, s.Request)
+	return &copied
 }
 
 // RestoreHeaders returns the headers with each "***" that is known among the secrets in its place.

@@ -7,6 +7,7 @@ import (
 
 	"rollcall/internal/duration"
 	"rollcall/internal/healthcheck"
+	"rollcall/internal/request"
 	"rollcall/internal/routing"
 )
 
@@ -116,7 +117,29 @@ type Deploy struct {
 	// doubles with each.
 	Retries int               `json:"retries"`
 	Backoff duration.Duration `json:"backoff"`
+
+	// Request is the call of a target; nil for Rollcall's own webhook.
+	Request *request.Request `json:"request,omitempty"`
+	// OK and RetryOn list the statuses of success and of another attempt. Where both are empty, the webhook protocol says what
+	// a status means.
+	OK      []string `json:"ok,omitempty"`
+	RetryOn []string `json:"retry_on,omitempty"`
+	// Done says when the deploy is over; nil: by its status.
+	Done *request.Done `json:"done,omitempty"`
+	// OnNoAnswer is what follows a call whose outcome is not known; empty is OnNoAnswerAsk.
+	OnNoAnswer OnNoAnswer `json:"on_no_answer,omitempty"`
 }
+
+// OnNoAnswer says what follows a call whose outcome is not known.
+type OnNoAnswer string
+
+// OnNoAnswerAsk looks at what the target runs first, OnNoAnswerResend repeats the call when its time is over, and
+// OnNoAnswerStop leaves the target unknown.
+const (
+	OnNoAnswerAsk    OnNoAnswer = "ask"
+	OnNoAnswerResend OnNoAnswer = "resend"
+	OnNoAnswerStop   OnNoAnswer = "stop"
+)
 
 // Spec is what was asked for, resolved and fixed when the deployment was created.
 type Spec struct {

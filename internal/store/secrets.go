@@ -15,17 +15,17 @@ type storedSecrets struct {
 	Deploy    string              `json:"deploy,omitempty"`
 	Headers   []map[string]string `json:"headers,omitempty"`
 	ClientKey string              `json:"client_key,omitempty"`
+	Request   map[string]string   `json:"request,omitempty"`
 	Rules     []storedSecrets     `json:"rules,omitempty"`
 }
 
 func storedOf(secrets rollout.Secrets) storedSecrets {
 	stored := storedSecrets{Deploy: secrets.Deploy.Reveal(), ClientKey: secrets.ClientKey.Reveal()}
 	for _, headers := range secrets.Headers {
-		revealed := make(map[string]string, len(headers))
-		for name, value := range headers {
-			revealed[name] = value.Reveal()
-		}
-		stored.Headers = append(stored.Headers, revealed)
+		stored.Headers = append(stored.Headers, revealHeaders(headers))
+	}
+	if len(secrets.Request) > 0 {
+		stored.Request = revealHeaders(secrets.Request)
 	}
 	for _, rules := range secrets.Rules {
 		stored.Rules = append(stored.Rules, storedOf(rules))
@@ -36,16 +36,31 @@ func storedOf(secrets rollout.Secrets) storedSecrets {
 func (s *storedSecrets) toSecrets() rollout.Secrets {
 	secrets := rollout.Secrets{Deploy: secret.Secret(s.Deploy), ClientKey: secret.Secret(s.ClientKey)}
 	for _, revealed := range s.Headers {
-		headers := make(map[string]secret.Secret, len(revealed))
-		for name, value := range revealed {
-			headers[name] = secret.Secret(value)
-		}
-		secrets.Headers = append(secrets.Headers, headers)
+		secrets.Headers = append(secrets.Headers, secretHeaders(revealed))
+	}
+	if len(s.Request) > 0 {
+		secrets.Request = secretHeaders(s.Request)
 	}
 	for i := range s.Rules {
 		secrets.Rules = append(secrets.Rules, s.Rules[i].toSecrets())
 	}
 	return secrets
+}
+
+func revealHeaders(headers map[string]secret.Secret) map[string]string {
+	revealed := make(map[string]string, len(headers))
+	for name, value := range headers {
+		revealed[name] = value.Reveal()
+	}
+	return revealed
+}
+
+func secretHeaders(revealed map[string]string) map[string]secret.Secret {
+	headers := make(map[string]secret.Secret, len(revealed))
+	for name, value := range revealed {
+		headers[name] = secret.Secret(value)
+	}
+	return headers
 }
 
 // sealSecrets returns what is written to a column secrets; nil when there are none.
@@ -93,7 +108,7 @@ func (s *Store) openDeployment(d *rollout.Deployment) error {
 }
 
 func (s *Store) sealDefinition(d *catalog.Definition) (err error) {
-	secrets := rollout.Secrets{Deploy: d.DeploySecret, Headers: d.Headers, ClientKey: d.ClientKey}
+	secrets := rollout.Secrets{Deploy: d.DeploySecret, Headers: d.Headers, ClientKey: d.ClientKey, Request: d.RequestHeaders}
 	d.Sealed, err = s.sealSecrets(placeOfDefinition(d.Service, d.Environment), secrets)
 	return err
 }
@@ -103,7 +118,7 @@ func (s *Store) openDefinition(d *catalog.Definition) error {
 	if d.DeploySecret.Redacted() {
 		d.DeploySecret = secrets.Deploy
 	}
-	d.Headers, d.ClientKey = secrets.Headers, secrets.ClientKey
+	d.Headers, d.ClientKey, d.RequestHeaders = secrets.Headers, secrets.ClientKey, secrets.Request
 	return err
 }
 

@@ -324,3 +324,32 @@ func TestFence_Router409IsRetriedOnceHigher(t *testing.T) {
 		t.Errorf("a second 409 is tried again: %d tries", tries)
 	}
 }
+
+func TestOnNoAnswer_DecidesWhatFollows(t *testing.T) {
+	t.Parallel()
+	lost := func(t *testing.T, how rollout.OnNoAnswer) (*rollout.Snapshot, rollout.Action) {
+		t.Helper()
+		s := running(t, 1, ``)
+		s.Deployment.Spec.Deploy.OnNoAnswer = how
+		first := called(t, s)
+		lifecycle.ApplyResult(s, said(first, rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
+		return s, first
+	}
+	// It runs the new version already, which a target that is not asked cannot say.
+	s, first := lost(t, rollout.OnNoAnswerResend)
+	if got := at(t, s, 4*time.Second, newVersion); len(got) > 0 {
+		t.Fatalf("sent again before its time was over: %+v", got)
+	}
+	if got := at(t, s, 5*time.Second, newVersion); len(got) != 1 || got[0].Call.WebhookID != first.Call.WebhookID || got[0].Call.Attempt != 2 {
+		t.Errorf("resend: %+v", got)
+	}
+	s, _ = lost(t, rollout.OnNoAnswerStop)
+	at(t, s, 2*time.Second, oldVersion)
+	if target := &s.Targets[0]; target.Attempts != 1 || target.RollingBack || target.State != rollout.TargetUnknown {
+		t.Errorf("stop: %s after %d attempts", target.State, target.Attempts)
+	}
+	s, _ = lost(t, rollout.OnNoAnswerAsk)
+	if got := at(t, s, 5*time.Second, newVersion); len(got) > 0 {
+		t.Errorf("ask: %+v", got)
+	}
+}

@@ -157,7 +157,7 @@ func (s *sim) checkIntent(before *rollout.Deployment, t *rollout.Target, a rollo
 		s.violate("%s: %d calls, %d retries, %d lost with their owner", t.ID, *sh.calls.of(c.Action)+1, spec.Deploy.Retries, sh.adopted)
 	case s.now.Before(*sh.earliest.of(c.Action)):
 		s.violate("%s: called before %s", t.ID, sh.earliest.of(c.Action).Sub(simStart))
-	case sh.lost && known != "" && askable(spec):
+	case sh.lost && known != "" && askable(spec) && spec.Deploy.OnNoAnswer != rollout.OnNoAnswerResend:
 		s.violate("%s: called again without being asked what the lost call did", t.ID)
 	case !c.Deadline.Equal(s.now.Add(rollout.StartWithin + spec.Deploy.Timeout.Std())):
 		s.violate("%s: a call until %s", t.ID, c.Deadline)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"rollcall/internal/rollout"
 )
 
 const (
@@ -127,6 +129,8 @@ func replay(t *testing.T, text string, play player) {
 
 func playRandom(seed uint64, lines *[]string) (map[string]int, error) {
 	sc := randomScenario(rand.New(rand.NewPCG(seed, 1)))
+	sc.snapshot.Deployment.Spec.Deploy.OnNoAnswer = pick(rand.New(rand.NewPCG(seed, 7)),
+		"", "", rollout.OnNoAnswerAsk, rollout.OnNoAnswerResend, rollout.OnNoAnswerStop)
 	s := newSim(seed, sc, rand.New(rand.NewPCG(seed, 2)), rand.New(rand.NewPCG(seed, 3)))
 	s.lines = lines
 	return s.covered, s.guarded()

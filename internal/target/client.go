@@ -17,7 +17,7 @@ type Client struct{ out *egress.Client }
 // New returns a client. A Key that is not valid shows in the answer of each call.
 func New(c Config) *Client { return &Client{out: egress.New(c)} }
 
-// Deploy sends call to the target's deploy URL once and says what came of it. It ends with ctx, which should carry the
+// Deploy makes the call of a target once and says what came of it. It ends with ctx, which should carry the
 // deadline call.Until, or after the deployment's deploy timeout (0: none), whichever is first. All that goes wrong is
 // in the answer: ResultNotSent when no byte of the request can have left, ResultUnknown if that is unknown.
 func (c *Client) Deploy(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.CallResult {
@@ -27,10 +27,7 @@ func (c *Client) Deploy(ctx context.Context, d *rollout.Deployment, t *rollout.T
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	answer := c.out.Post(ctx, egress.Webhook{
-		URL: t.DeployURL, ID: call.WebhookID, Attempt: call.Attempt, Fence: call.Fence,
-		Secret: d.DeploySecret, Body: newBody(d, t, call), Trust: d.Spec.TLS,
-	})
+	answer := c.send(ctx, d, t, &call)
 	answer.Latency = time.Since(began)
 	return answer
 }

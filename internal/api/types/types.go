@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"rollcall/internal/request"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
 	"rollcall/internal/secret"
@@ -18,13 +19,48 @@ const (
 	N051 CDEventsVersion = "0.5.1"
 )
 
+// Defines values for CallDoneType.
+const (
+	JSON   CallDoneType = "json"
+	Status CallDoneType = "status"
+)
+
+// Defines values for CallRequestMethod.
+const (
+	CallRequestMethodDELETE CallRequestMethod = "DELETE"
+	CallRequestMethodGET    CallRequestMethod = "GET"
+	CallRequestMethodPATCH  CallRequestMethod = "PATCH"
+	CallRequestMethodPOST   CallRequestMethod = "POST"
+	CallRequestMethodPUT    CallRequestMethod = "PUT"
+)
+
+// Defines values for CallSignAlgorithm.
+const (
+	Sha1   CallSignAlgorithm = "sha1"
+	Sha256 CallSignAlgorithm = "sha256"
+	Sha512 CallSignAlgorithm = "sha512"
+)
+
+// Defines values for CallSignEncoding.
+const (
+	Base64 CallSignEncoding = "base64"
+	Hex    CallSignEncoding = "hex"
+)
+
+// Defines values for CallSignType.
+const (
+	CallSignTypeHmac     CallSignType = "hmac"
+	CallSignTypeNone     CallSignType = "none"
+	CallSignTypeStandard CallSignType = "standard"
+)
+
 // Defines values for CheckRequestMethod.
 const (
-	GET     CheckRequestMethod = "GET"
-	HEAD    CheckRequestMethod = "HEAD"
-	OPTIONS CheckRequestMethod = "OPTIONS"
-	POST    CheckRequestMethod = "POST"
-	PUT     CheckRequestMethod = "PUT"
+	CheckRequestMethodGET     CheckRequestMethod = "GET"
+	CheckRequestMethodHEAD    CheckRequestMethod = "HEAD"
+	CheckRequestMethodOPTIONS CheckRequestMethod = "OPTIONS"
+	CheckRequestMethodPOST    CheckRequestMethod = "POST"
+	CheckRequestMethodPUT     CheckRequestMethod = "PUT"
 )
 
 // Defines values for CheckRequestPreset.
@@ -38,12 +74,12 @@ const (
 
 // Defines values for CheckRequestType.
 const (
-	Command CheckRequestType = "command"
-	Grpc    CheckRequestType = "grpc"
-	HTTP    CheckRequestType = "http"
-	Metric  CheckRequestType = "metric"
-	None    CheckRequestType = "none"
-	TCP     CheckRequestType = "tcp"
+	CheckRequestTypeCommand CheckRequestType = "command"
+	CheckRequestTypeGrpc    CheckRequestType = "grpc"
+	CheckRequestTypeHTTP    CheckRequestType = "http"
+	CheckRequestTypeMetric  CheckRequestType = "metric"
+	CheckRequestTypeNone    CheckRequestType = "none"
+	CheckRequestTypeTCP     CheckRequestType = "tcp"
 )
 
 // Defines values for DefinitionOnConflict.
@@ -59,6 +95,13 @@ const (
 	DeliveryStatusPending   DeliveryStatus = "pending"
 )
 
+// Defines values for DeployRequestOnNoAnswer.
+const (
+	Ask    DeployRequestOnNoAnswer = "ask"
+	Resend DeployRequestOnNoAnswer = "resend"
+	Stop   DeployRequestOnNoAnswer = "stop"
+)
+
 // Defines values for DeploymentDirection.
 const (
 	Backward DeploymentDirection = "backward"
@@ -67,8 +110,8 @@ const (
 
 // Defines values for DeploymentKind.
 const (
-	Deploy   DeploymentKind = "deploy"
-	Rollback DeploymentKind = "rollback"
+	DeploymentKindDeploy   DeploymentKind = "deploy"
+	DeploymentKindRollback DeploymentKind = "rollback"
 )
 
 // Defines values for DeploymentState.
@@ -201,6 +244,9 @@ type Call struct {
 	// PreviousVersion The version that it ran before, as sent in the call.
 	PreviousVersion *string `json:"previous_version"`
 
+	// Request The call as it was rendered from deploy.request; absent for any other.
+	Request *SentRequest `json:"request,omitempty"`
+
 	// Until The deadline of the response.
 	Until *time.Time `json:"until"`
 
@@ -208,6 +254,74 @@ type Call struct {
 	Version   *string `json:"version"`
 	WebhookID string  `json:"webhook_id"`
 }
+
+// CallDone When the deploy itself is over; then the checks decide. status (default): the response's status says so. json: a value in the response does. A response in which it is neither in equals nor in fails is handled as no answer.
+type CallDone struct {
+	// Equals json; the values of success. Without them it is success that the value is there.
+	Equals *Scalars `json:"equals,omitempty"`
+
+	// Fails json; the values of failure, which is final.
+	Fails *Scalars `json:"fails,omitempty"`
+
+	// Pointer json; a JSON pointer (RFC 6901) to the value.
+	//
+	// Example: /status
+	Pointer *string      `json:"pointer,omitempty"`
+	Type    CallDoneType `json:"type"`
+}
+
+// CallDoneType defines model for CallDone.Type.
+type CallDoneType string
+
+// CallRequest The call of a target, instead of Rollcall's own webhook. The texts of url, headers, json, form and text have placeholders: {version}, {previous_version}, {action}, {service}, {environment}, {deployment_id}, {webhook_id}, {attempt}, {fence}, {wave}, {target.id}, {target.name}, {target.address}, {target.slot}, {target.metadata.KEY} and {labels.KEY}. "{{" and "}}" are braces. Each value is encoded for its place.
+type CallRequest struct {
+	// Form The body as a form.
+	Form *map[string]string `json:"form,omitempty"`
+
+	// Headers Headers of the call. Their values are never shown: they are masked as "***", which in a PUT of a definition keeps the stored value.
+	Headers *map[string]secret.Secret `json:"headers,omitempty"`
+
+	// JSON The body as a JSON value, in whose strings placeholders are filled in. A string that is exactly {attempt}, {fence} or {wave} becomes that number. At most one of json, form and text; without any, the body is the one of Rollcall's own webhook, except with GET and DELETE.
+	JSON   request.JSON       `json:"json,omitempty"`
+	Method *CallRequestMethod `json:"method,omitempty"`
+
+	// Sign The signature: standard (default) is Standard Webhooks, if there is a key; hmac is the HMAC of the raw body, with deploy.secret as it is; none is no signature.
+	Sign *CallSign `json:"sign,omitempty"`
+
+	// Text The body as text.
+	Text *string `json:"text,omitempty"`
+
+	// URL An http or https URL, or {target.address} followed by a path or query. Placeholders stand in path and query. Defaults to {target.address} and deploy.path.
+	URL *string `json:"url,omitempty"`
+}
+
+// CallRequestMethod defines model for CallRequest.Method.
+type CallRequestMethod string
+
+// CallSign The signature: standard (default) is Standard Webhooks, if there is a key; hmac is the HMAC of the raw body, with deploy.secret as it is; none is no signature.
+type CallSign struct {
+	// Algorithm hmac; defaults to sha256.
+	Algorithm *CallSignAlgorithm `json:"algorithm,omitempty"`
+
+	// Encoding hmac; defaults to hex.
+	Encoding *CallSignEncoding `json:"encoding,omitempty"`
+
+	// Header hmac; the header of the signature, such as X-Hub-Signature-256.
+	Header *string `json:"header,omitempty"`
+
+	// Prefix hmac; stands before the signature, such as "sha256=".
+	Prefix *string      `json:"prefix,omitempty"`
+	Type   CallSignType `json:"type"`
+}
+
+// CallSignAlgorithm hmac; defaults to sha256.
+type CallSignAlgorithm string
+
+// CallSignEncoding hmac; defaults to hex.
+type CallSignEncoding string
+
+// CallSignType defines model for CallSign.Type.
+type CallSignType string
 
 // CheckRequest A health check of a target. Fields of other types are rejected.
 type CheckRequest struct {
@@ -371,12 +485,9 @@ type ChecksResult struct {
 // Definition The definition as it was given, with defaults filled in. Without service, environment, revision, signed, created_at and updated_at it is a valid body of a PUT.
 type Definition struct {
 	CreatedAt time.Time `json:"created_at"`
-	Deploy    struct {
-		Backoff string `json:"backoff"`
-		Path    string `json:"path"`
-		Retries int    `json:"retries"`
-		Timeout string `json:"timeout"`
-	} `json:"deploy"`
+
+	// Deploy How targets are called, with its defaults. request, ok, retry_on, done and on_no_answer are absent where targets are called by Rollcall's own webhook alone. Values of headers are "***".
+	Deploy          Deploy         `json:"deploy"`
 	Environment     string         `json:"environment"`
 	Force           bool           `json:"force"`
 	HealthChecks    []CheckRequest `json:"health_checks"`
@@ -495,19 +606,40 @@ type DeliveryList struct {
 // DeliveryStatus defines model for DeliveryStatus.
 type DeliveryStatus string
 
+// Deploy How targets are called, with its defaults. request, ok, retry_on, done and on_no_answer are absent where targets are called by Rollcall's own webhook alone. Values of headers are "***".
+type Deploy = rollout.Deploy
+
 // DeployRequest defines model for DeployRequest.
 type DeployRequest struct {
 	// Backoff The wait before the first retry, up to 10m; it doubles with each retry.
 	Backoff *string `json:"backoff,omitempty"`
-	Path    *string `json:"path,omitempty"`
-	Retries *int    `json:"retries,omitempty"`
 
-	// Secret Signs the calls (Standard Webhooks); "whsec_" and the base64 of at least 16 bytes, or two such keys separated by a space, which both sign during a key rotation. Never shown. Defaults to the definition's secret, unless the request has an address that the definition does not have; null for none.
+	// Done When the deploy itself is over; then the checks decide. status (default): the response's status says so. json: a value in the response does. A response in which it is neither in equals nor in fails is handled as no answer.
+	Done *CallDone `json:"done,omitempty"`
+
+	// Ok The statuses of success; defaults to ["200-299"].
+	Ok *StatusList `json:"ok,omitempty"`
+
+	// OnNoAnswer What follows a call whose outcome is not known: ask (default) looks at what the target runs before the call is repeated; resend repeats it once its timeout is over, with the same webhook id; stop leaves the target unknown until someone retries it.
+	OnNoAnswer *DeployRequestOnNoAnswer `json:"on_no_answer,omitempty"`
+	Path       *string                  `json:"path,omitempty"`
+
+	// Request The call of a target, instead of Rollcall's own webhook. The texts of url, headers, json, form and text have placeholders: {version}, {previous_version}, {action}, {service}, {environment}, {deployment_id}, {webhook_id}, {attempt}, {fence}, {wave}, {target.id}, {target.name}, {target.address}, {target.slot}, {target.metadata.KEY} and {labels.KEY}. "{{" and "}}" are braces. Each value is encoded for its place.
+	Request *CallRequest `json:"request,omitempty"`
+	Retries *int         `json:"retries,omitempty"`
+
+	// RetryOn The statuses that ask for another attempt; defaults to ["408", "425", "429", "500-599"]. Any status that is in neither list is final. A status from 500 on may come from a proxy, while the target works: it is handled as on_no_answer says, but stop concerns only 502 and 504 of them.
+	RetryOn *StatusList `json:"retry_on,omitempty"`
+
+	// Secret Signs the calls (Standard Webhooks): "whsec_" and the base64 of at least 16 bytes, or two such keys separated by a space, which both sign during a key rotation. Never shown. Defaults to the definition's secret, unless the request has an address that the definition does not have; null for none. With request.sign of type hmac it is the key itself, any text of at least 16 bytes.
 	Secret json.RawMessage `json:"secret,omitempty"`
 
 	// Timeout The timeout of one call, 100ms to 1h.
 	Timeout *string `json:"timeout,omitempty"`
 }
+
+// DeployRequestOnNoAnswer What follows a call whose outcome is not known: ask (default) looks at what the target runs before the call is repeated; resend repeats it once its timeout is over, with the same webhook id; stop leaves the target unknown until someone retries it.
+type DeployRequestOnNoAnswer string
 
 // Deployment defines model for Deployment.
 type Deployment struct {
@@ -516,7 +648,10 @@ type Deployment struct {
 	CreatedAt  time.Time `json:"created_at"`
 
 	// DeadlineAt The time at which lack of progress ends the deployment, as on_failure specifies, or a running rollback; null while it is pending, paused or finished.
-	DeadlineAt  *time.Time          `json:"deadline_at"`
+	DeadlineAt *time.Time `json:"deadline_at"`
+
+	// Deploy How targets are called, with its defaults. request, ok, retry_on, done and on_no_answer are absent where targets are called by Rollcall's own webhook alone. Values of headers are "***".
+	Deploy      Deploy              `json:"deploy"`
 	Direction   DeploymentDirection `json:"direction"`
 	Environment string              `json:"environment"`
 
@@ -595,6 +730,9 @@ type DeploymentPlan struct {
 
 	// Protected Whether it starts only after approval by someone else.
 	Protected bool `json:"protected"`
+
+	// Requests The first target's call as it is rendered now; the fence and the signature are made when it is sent.
+	Requests []PlannedRequest `json:"requests"`
 
 	// Router The state of a router of type haproxy as read once; nothing was written. Absent for other routers.
 	Router *PlannedRouter `json:"router,omitempty"`
@@ -1079,6 +1217,17 @@ type PlannedDeployment struct {
 // PlannedDeploymentKind defines model for PlannedDeployment.Kind.
 type PlannedDeploymentKind string
 
+// PlannedRequest defines model for PlannedRequest.
+type PlannedRequest struct {
+	Body string `json:"body"`
+
+	// Headers The headers that the request sets, values that were given as "***", and the type of the body.
+	Headers map[string]string `json:"headers"`
+	Method  string            `json:"method"`
+	Target  string            `json:"target"`
+	URL     string            `json:"url"`
+}
+
 // PlannedRouter The state of a router of type haproxy as read once; nothing was written. Absent for other routers.
 type PlannedRouter struct {
 	// Error Why the router could not be read.
@@ -1210,6 +1359,9 @@ type RunningTarget struct {
 	Version *string `json:"version"`
 }
 
+// Scalars defines model for Scalars.
+type Scalars = []request.Scalar
+
 // Scope defines model for Scope.
 type Scope struct {
 	Environment string `json:"environment"`
@@ -1236,6 +1388,9 @@ type Self struct {
 	Role   Role    `json:"role"`
 	Scopes []Scope `json:"scopes"`
 }
+
+// SentRequest The call as it was rendered from deploy.request; absent for any other.
+type SentRequest = rollout.SentRequest
 
 // ServerStatus defines model for ServerStatus.
 type ServerStatus struct {
@@ -1305,6 +1460,9 @@ type Spread struct {
 
 // StateTotals The number of deployments in each state, including zeros.
 type StateTotals map[string]int
+
+// StatusList defines model for StatusList.
+type StatusList = []string
 
 // StatusWords http; values in the response that pass (pass_values), are degraded (warn_values) or unhealthy (fail_values), ignoring case. A value that is in no list is unknown.
 type StatusWords = []string

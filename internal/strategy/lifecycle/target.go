@@ -56,6 +56,7 @@ func StartTargetAction(d *rollout.Deployment, target rollout.Target, a rollout.A
 	a.Call.Version, a.Call.PreviousVersion = t.ExpectedVersion(), t.PreviousVersion
 	a.Call.Attempt, a.Call.Fence = t.Attempts, t.Fence
 	a.Call.Deadline = now.Add(rollout.StartWithin + rules.Deploy.Timeout.Std())
+	d.DescribeCall(&t, &a.Call)
 	call := a.Call
 	t.Call = &call
 	enterPhase(&t, rollout.PhaseCalling, callingState(&t), now)

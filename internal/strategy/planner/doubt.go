@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 
 	"rollcall/internal/healthcheck"
@@ -13,6 +14,9 @@ func (p *planner) resolveDoubt(i int, t *rollout.Target) {
 	until := lifecycle.Later(t.PhaseAt.Add(p.rulesFor(t).HealthyDeadline.Std()), t.History.MayRunUntil)
 	if t.RetriesUsed > p.rulesFor(t).Deploy.Retries && !p.now.Before(until) {
 		p.out.Transitions = append(p.out.Transitions, unansweredTransition(i, t))
+		return
+	}
+	if t.History.InDoubt && p.resolveUnasked(i, t) { // a raised fence leaves no doubt
 		return
 	}
 	check := max(p.rulesFor(t).VersionCheck(), 0)
@@ -29,6 +33,26 @@ func (p *planner) resolveDoubt(i int, t *rollout.Target) {
 		p.sched.wakeVisible(until)
 	} else if at := lifecycle.ResendAt(t); p.now.Before(at) {
 		p.sched.wakeVisible(at)
+	}
+}
+
+// resolveUnasked decides about a call without an answer where the target is not to be asked; it reports whether it did.
+func (p *planner) resolveUnasked(i int, t *rollout.Target) bool {
+	switch p.rulesFor(t).Deploy.OnNoAnswer {
+	case rollout.OnNoAnswerResend:
+		if at := lifecycle.ResendAt(t); p.now.Before(at) {
+			p.sched.wakeVisible(at)
+		} else {
+			p.resendUnasked(i, t)
+		}
+		return true
+	case rollout.OnNoAnswerStop:
+		m := unansweredTransition(i, t)
+		m.Message = cmp.Or(m.Message, "the outcome of its call is not known")
+		p.out.Transitions = append(p.out.Transitions, m)
+		return true
+	default:
+		return false
 	}
 }
 
