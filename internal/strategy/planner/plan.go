@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -41,6 +42,9 @@ func Plan(s *rollout.Snapshot, now time.Time) rollout.Decision {
 	p.dispatchPhase()
 	p.router.readIfDue()
 	p.out.Replan = p.out.Replan || len(p.out.Transitions) > 0 && !p.st.State.Terminal()
+	if p.out.Replan { // a target that settles now is probed by other rules, or not at all: the next decision plans the probes
+		p.out.Actions = slices.DeleteFunc(p.out.Actions, func(a rollout.Action) bool { return a.Kind == rollout.ActionProbe })
+	}
 	p.st.DeadlineAt = p.progressDeadline()
 	if p.st.DeadlineAt.After(p.now) {
 		p.sched.wakeBy(p.st.DeadlineAt)
