@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"rollcall/internal/api/types"
@@ -46,6 +48,20 @@ func showPlan(a *app, plan *types.DeploymentPlan) {
 		plan.Strategy.Type, plan.LeastCapacity, plan.ShortestDuration)
 	if r := plan.Router; r != nil {
 		fmt.Fprintln(a.out, routerLine(r))
+	}
+	for i := range plan.Requests {
+		showRequest(a, &plan.Requests[i])
+	}
+}
+
+// showRequest prints the first call as it is rendered.
+func showRequest(a *app, r *types.PlannedRequest) {
+	fmt.Fprintf(a.out, "first call, of %s:\n  %s %s\n", r.Target, r.Method, r.URL)
+	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
+		fmt.Fprintf(a.out, "  %s: %s\n", name, r.Headers[name])
+	}
+	if r.Body != "" {
+		fmt.Fprintf(a.out, "  %s\n", r.Body)
 	}
 }
 

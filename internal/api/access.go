@@ -67,6 +67,7 @@ func accessTable() map[string]access {
 		"GET /":           {needs: read, of: noObject},
 		"GET /metrics":    {needs: read, of: allObjects},
 		"GET /strategies": {needs: read, of: noObject},
+		"GET /presets":    {needs: read, of: noObject},
 		"POST /checks":    {needs: deploy, of: noObject},
 
 		"GET /deployments":                {needs: read, of: inList},

@@ -68,6 +68,7 @@ func matrix() map[string][4]int {
 		"GET /":                                {ok, ok, ok, ok},
 		"GET /metrics":                         {ok, ok, ok, ok},
 		"GET /strategies":                      {ok, ok, ok, ok},
+		"GET /presets":                         {ok, ok, ok, ok},
 		"POST /checks":                         {no, 501, 501, 501}, // made without what carries out checks
 		"GET /deployments":                     {ok, ok, ok, ok},
 		"POST /deployments":                    {no, kept, kept, kept},

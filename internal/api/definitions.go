@@ -152,6 +152,11 @@ func (s *server) PutDefinition(
 	if err != nil {
 		return nil, err
 	}
+	var f findings
+	in.Body.Deploy = f.expandPreset(in.Body.Deploy)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
 	asked, err := s.readDefinition(ctx, in)
 	if err != nil {
 		return nil, err

@@ -90,7 +90,11 @@ func (s *server) prepareDeployment(ctx context.Context, body *types.DeploymentRe
 
 // newRequest returns a body that is to be parsed.
 func (s *server) newRequest(body *types.DeploymentRequest) *request {
-	return &request{body: body, checkAddress: s.checkAddress, checkTrust: s.checkTrust, checkCommand: s.checkCommand}
+	q := &request{checkAddress: s.checkAddress, checkTrust: s.checkTrust, checkCommand: s.checkCommand}
+	expanded := *body
+	expanded.Deploy = q.expandPreset(body.Deploy)
+	q.body = &expanded
+	return q
 }
 
 // completeDeployment makes a deployment of a parsed body and the definition, which is nil when there is none.

@@ -113,7 +113,7 @@ func TestCLI_DrivesWholeDeployment(t *testing.T) {
 	p := serve(t, dbtest.New(t))
 	file := release(t, request(f, "v2", object{"type": "rolling", "batch_size": 2}))
 
-	p.rollcall(t, "plan", "-f", file).want(0, "WAVE", "web-1", "50% of the targets stay in service")
+	p.rollcall(t, "plan", "-f", file).want(0, "WAVE", "web-1", "50% of the targets stay in service", "first call, of web-1:", "/deploy\n  Content-Type: application/json")
 	first := p.rollcall(t, "deploy", "-f", file, "--wait", "--label=commit=abc").want(0, "4/4 updated, wave 2/2", "completed after")
 	assertRuns(t, f, func(int) string { return "v2" })
 	p.rollcall(t, "status", "checkout").want(0, "checkout in production runs v2", "web-4", "healthy", "last deployment:")

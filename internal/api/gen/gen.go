@@ -102,6 +102,9 @@ type ServerInterface interface {
 	// TestNotification Send a test message
 	// (POST /notifications/{name}/test)
 	TestNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params TestNotificationParams)
+	// ListPresets List the receivers that deploy.preset names, with their parameters
+	// (GET /presets)
+	ListPresets(w http.ResponseWriter, r *http.Request)
 	// GetReady Readiness
 	// (GET /readyz)
 	GetReady(w http.ResponseWriter, r *http.Request)
@@ -312,6 +315,12 @@ func (_ Unimplemented) ListDeliveries(w http.ResponseWriter, r *http.Request, na
 // TestNotification Send a test message
 // (POST /notifications/{name}/test)
 func (_ Unimplemented) TestNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params TestNotificationParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListPresets List the receivers that deploy.preset names, with their parameters
+// (GET /presets)
+func (_ Unimplemented) ListPresets(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1886,6 +1895,20 @@ func (siw *ServerInterfaceWrapper) TestNotification(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// ListPresets operation middleware
+func (siw *ServerInterfaceWrapper) ListPresets(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPresets(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetReady operation middleware
 func (siw *ServerInterfaceWrapper) GetReady(w http.ResponseWriter, r *http.Request) {
 
@@ -2776,6 +2799,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/notifications/{name}/test", wrapper.TestNotification)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/presets", wrapper.ListPresets)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/readyz", wrapper.GetReady)
@@ -3682,6 +3708,27 @@ func (response TestNotification202JSONResponse) VisitTestNotificationResponse(w 
 	return err
 }
 
+type ListPresetsRequestObject struct {
+}
+
+type ListPresetsResponseObject interface {
+	VisitListPresetsResponse(w http.ResponseWriter) error
+}
+
+type ListPresets200JSONResponse PresetList
+
+func (response ListPresets200JSONResponse) VisitListPresetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetReadyRequestObject struct {
 }
 
@@ -4177,6 +4224,9 @@ type StrictServerInterface interface {
 	// TestNotification Send a test message
 	// (POST /notifications/{name}/test)
 	TestNotification(ctx context.Context, request TestNotificationRequestObject) (TestNotificationResponseObject, error)
+	// ListPresets List the receivers that deploy.preset names, with their parameters
+	// (GET /presets)
+	ListPresets(ctx context.Context, request ListPresetsRequestObject) (ListPresetsResponseObject, error)
 	// GetReady Readiness
 	// (GET /readyz)
 	GetReady(ctx context.Context, request GetReadyRequestObject) (GetReadyResponseObject, error)
@@ -5088,6 +5138,30 @@ func (sh *strictHandler) TestNotification(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(TestNotificationResponseObject); ok {
 		if err := validResponse.VisitTestNotificationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListPresets operation middleware
+func (sh *strictHandler) ListPresets(w http.ResponseWriter, r *http.Request) {
+	var request ListPresetsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPresets(ctx, request.(ListPresetsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPresets")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPresetsResponseObject); ok {
+		if err := validResponse.VisitListPresetsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

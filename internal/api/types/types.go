@@ -622,7 +622,13 @@ type DeployRequest struct {
 
 	// OnNoAnswer What follows a call whose outcome is not known: ask (default) looks at what the target runs before the call is repeated; resend repeats it once its timeout is over, with the same webhook id; stop leaves the target unknown until someone retries it.
 	OnNoAnswer *DeployRequestOnNoAnswer `json:"on_no_answer,omitempty"`
-	Path       *string                  `json:"path,omitempty"`
+
+	// Params The parameters of the preset.
+	Params *map[string]secret.Secret `json:"params,omitempty"`
+	Path   *string                   `json:"path,omitempty"`
+
+	// Preset A receiver from GET /presets. It stands for request, retry_on and done, which the response shows; a field that is given, or a field of request, replaces the preset's.
+	Preset *string `json:"preset,omitempty"`
 
 	// Request The call of a target, instead of Rollcall's own webhook. The texts of url, headers, json, form and text have placeholders: {version}, {previous_version}, {action}, {service}, {environment}, {deployment_id}, {webhook_id}, {attempt}, {fence}, {wave}, {target.id}, {target.name}, {target.address}, {target.slot}, {target.metadata.KEY} and {labels.KEY}. "{{" and "}}" are braces. Each value is encoded for its place.
 	Request *CallRequest `json:"request,omitempty"`
@@ -1259,6 +1265,26 @@ type PlannedWave struct {
 
 	// Wave The number of the wave, starting at 1.
 	Wave int `json:"wave"`
+}
+
+// Preset defines model for Preset.
+type Preset struct {
+	Name    string        `json:"name"`
+	Params  []PresetParam `json:"params"`
+	Summary string        `json:"summary"`
+}
+
+// PresetList defines model for PresetList.
+type PresetList struct {
+	Items      []Preset `json:"items"`
+	NextCursor *string  `json:"next_cursor"`
+}
+
+// PresetParam defines model for PresetParam.
+type PresetParam struct {
+	Description string `json:"description"`
+	Name        string `json:"name"`
+	Required    bool   `json:"required"`
 }
 
 // Problem A problem document (RFC 9457).
