@@ -1,8 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,26 +15,42 @@ import (
 	"rollcall/internal/store/pg"
 )
 
+// activeOfKey selects the deployment of d's service and environment that has begun and not ended.
+const activeOfKey = `(SELECT FROM deployments a WHERE a.service = d.service AND a.environment = d.environment
+	AND a.started_at IS NOT NULL AND a.finished_at IS NULL)`
+
 // unblocked holds for a deployment d that has begun, or may begin because no other one of its service and environment is active.
-const unblocked = `(d.started_at IS NOT NULL OR NOT EXISTS (
-	SELECT FROM deployments a WHERE a.service = d.service AND a.environment = d.environment
-		AND a.started_at IS NOT NULL AND a.finished_at IS NULL))`
+const unblocked = `(d.started_at IS NOT NULL OR NOT EXISTS ` + activeOfKey + `)`
 
 // routerCalm holds for a deployment d that has begun, or may begin because no write to the router of its service and environment, made while that
 // was at rest, can still arrive.
 const routerCalm = `(d.started_at IS NOT NULL OR NOT EXISTS (
 	SELECT FROM resting_routers w WHERE w.service = d.service AND w.environment = d.environment AND w.write_until > clock_timestamp()))`
 
-// claimable holds for a deployment d that the replica should take: it is free and due, or its owner is dead; so is a
-// process of this very name that does not know the deployment any more.
-const claimable = `d.finished_at IS NULL AND (d.owner IS NULL AND d.next_run_at <= clock_timestamp() OR ` + pg.OwnerDead + `
-	OR d.owner = @replica AND d.id <> ALL (@mine::uuid[])) AND ` + unblocked + ` AND ` + routerCalm
+// abandoned holds for a deployment d whose owner is dead, or is a process of this very name that does not know it any more.
+const abandoned = `(` + pg.OwnerDead + ` OR d.owner = @replica AND d.id <> ALL (@mine::uuid[]))`
 
-// candidatesSQL locks what may be claimed: what has begun before what waits, the longest due first.
-const candidatesSQL = `
-	SELECT d.id, d.owner, d.epoch, d.last_seq, d.events_hash, clock_timestamp() FROM deployments d WHERE ` + claimable + `
-	ORDER BY d.started_at IS NULL, CASE WHEN d.started_at IS NULL THEN d.created_at ELSE d.next_run_at END, d.id
-	LIMIT @limit FOR UPDATE OF d SKIP LOCKED`
+// claimable holds for a deployment d that the replica should take: it is free and due, or abandoned.
+const claimable = `d.finished_at IS NULL AND (d.owner IS NULL AND d.next_run_at <= clock_timestamp() OR ` + abandoned + `)
+	AND ` + unblocked + ` AND ` + routerCalm
+
+// due holds for a free deployment d whose time has come. The time is that of the statement: no index leads to one that changes
+// from row to row.
+const due = `d.finished_at IS NULL AND d.owner IS NULL AND d.next_run_at <= (SELECT clock_timestamp())`
+
+// The three statements that lock what may be claimed, the longest due first, each by an index that has nothing else: what has
+// begun, what waits, and what has an owner (then it has not ended).
+const (
+	candidateColumns = `d.id, d.owner, d.epoch, d.last_seq, d.events_hash, clock_timestamp(), d.started_at IS NULL, d.next_run_at`
+	lockCandidates   = ` ORDER BY d.next_run_at, d.id LIMIT @limit FOR UPDATE OF d SKIP LOCKED`
+
+	begunSQL = `
+	SELECT ` + candidateColumns + ` FROM deployments d WHERE ` + due + ` AND d.started_at IS NOT NULL` + lockCandidates
+	waitingSQL = `
+	SELECT ` + candidateColumns + ` FROM deployments d WHERE ` + due + ` AND d.started_at IS NULL AND NOT EXISTS ` + activeOfKey + ` AND ` + routerCalm + lockCandidates
+	ownedSQL = `
+	SELECT ` + candidateColumns + ` FROM deployments d WHERE ` + abandoned + ` AND ` + unblocked + ` AND ` + routerCalm + lockCandidates
+)
 
 // claimSQL takes the locked rows. It is a statement of its own, and asks again: the statement that locked them may have
 // seen a replica's lease, or the active deployment of the same service and environment, as they were before the lock.
@@ -52,8 +71,24 @@ const claimSQL = `
 	)
 	SELECT id, dead_owner, late, CASE WHEN dead_owner IS NOT NULL THEN pg_notify('` + pg.Channel + `', id::text)::text END FROM claimed`
 
+// nextSQL finds when the next free deployment is due, and whether one that is due waits for an active one.
 const nextSQL = `
-	SELECT min(next_run_at) FROM deployments WHERE finished_at IS NULL AND owner IS NULL AND next_run_at > clock_timestamp()`
+	SELECT least(
+		(SELECT min(d.next_run_at) FROM deployments d WHERE d.finished_at IS NULL AND d.owner IS NULL AND d.started_at IS NOT NULL
+			AND d.next_run_at > (SELECT clock_timestamp())),
+		(SELECT min(d.next_run_at) FROM deployments d WHERE d.finished_at IS NULL AND d.owner IS NULL AND d.started_at IS NULL
+			AND d.next_run_at > (SELECT clock_timestamp()))),
+		EXISTS (SELECT FROM deployments d WHERE ` + due + ` AND d.started_at IS NULL AND EXISTS ` + activeOfKey + `)`
+
+// deferSQL puts off what waits for an active deployment, so that no poll looks at it again: the transaction that ends that one
+// makes it due (queueWakeNext). While it is locked that transaction cannot come in between. It does not wait for locks.
+const deferSQL = `
+	WITH blocked AS (
+		SELECT d.id FROM deployments d JOIN deployments a ON a.service = d.service AND a.environment = d.environment
+			AND a.started_at IS NOT NULL AND a.finished_at IS NULL
+		WHERE ` + due + ` AND d.started_at IS NULL
+		ORDER BY d.next_run_at, d.id LIMIT 1000 FOR UPDATE OF d SKIP LOCKED FOR SHARE OF a SKIP LOCKED)
+	UPDATE deployments d SET next_run_at = clock_timestamp() + interval '1 hour' FROM blocked WHERE d.id = blocked.id`
 
 // ClaimDeployments makes the replica the owner of at most limit deployments that need attention: free ones that are due, those of dead
 // replicas, and those that the database says are its own although they are not among mine, the ones it works on: they were
@@ -62,10 +97,11 @@ const nextSQL = `
 // (where nothing was asked yet) versions brought up to what is remembered. next is when the earliest of the other free ones
 // is due; zero when there is none.
 func (s *Store) ClaimDeployments(ctx context.Context, replica string, mine []string, limit int) (claimed []storage.Claimed, next time.Time, err error) {
+	blocked := false
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		claimed = nil
 		var free []candidate
-		if free, next, err = findCandidates(ctx, tx, replica, mine, limit); err != nil || len(free) == 0 {
+		if free, next, blocked, err = findCandidates(ctx, tx, replica, mine, limit); err != nil || len(free) == 0 {
 			return err
 		}
 		if claimed, err = claimCandidates(ctx, tx, replica, mine, free); err != nil {
@@ -73,6 +109,9 @@ func (s *Store) ClaimDeployments(ctx context.Context, replica string, mine []str
 		}
 		return s.learnWayBack(ctx, tx, claimed)
 	})
+	if err == nil && blocked {
+		_, err = s.db.Exec(ctx, deferSQL)
+	}
 	if err != nil {
 		return nil, time.Time{}, pg.Wrap("claim deployments for replica "+replica, err)
 	}
@@ -86,23 +125,46 @@ func (s *Store) ClaimDeployments(ctx context.Context, replica string, mine []str
 type candidate struct {
 	deployment rollout.Deployment // ID, Owner, Epoch, LastSeq and EventsHash only
 	now        time.Time
+	waits      bool
+	due        time.Time
 }
 
 func scanCandidate(row pgx.CollectableRow) (c candidate, err error) {
 	d := &c.deployment
-	err = row.Scan(&d.ID, (*pg.NullText)(&d.Owner), &d.Epoch, &d.LastSeq, (*pg.NullHash)(&d.EventsHash), (*pg.NullTime)(&c.now))
+	err = row.Scan(&d.ID, (*pg.NullText)(&d.Owner), &d.Epoch, &d.LastSeq, (*pg.NullHash)(&d.EventsHash), (*pg.NullTime)(&c.now),
+		&c.waits, (*pg.NullTime)(&c.due))
 	return c, err //nolint:wrapcheck // the caller names the operation
 }
 
-func findCandidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, limit int) (free []candidate, next time.Time, err error) {
+// compareCandidates orders what has begun before what waits, the longest due first.
+func compareCandidates(a, b candidate) int {
+	if a.waits != b.waits {
+		if a.waits {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Or(a.due.Compare(b.due), strings.Compare(a.deployment.ID, b.deployment.ID))
+}
+
+// findCandidates locks what may be claimed, at most limit of it. It also returns when the next one is due, and whether one waits
+// for an active deployment.
+func findCandidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, limit int) (free []candidate, next time.Time, blocked bool, err error) {
 	batch := &pgx.Batch{}
 	args := pgx.NamedArgs{"replica": replica, "mine": pg.NonNil(mine), "limit": limit}
-	batch.Queue(candidatesSQL, args).Query(func(rows pgx.Rows) (err error) {
-		free, err = pgx.CollectRows(rows, scanCandidate)
-		return err //nolint:wrapcheck // wrapped below
-	})
-	batch.Queue(nextSQL).QueryRow(func(row pgx.Row) error { return row.Scan((*pg.NullTime)(&next)) })
-	return free, next, pg.ExecBatch(ctx, tx, batch)
+	for _, sql := range []string{begunSQL, waitingSQL, ownedSQL} {
+		batch.Queue(sql, args).Query(func(rows pgx.Rows) error {
+			some, err := pgx.CollectRows(rows, scanCandidate)
+			free = append(free, some...)
+			return err //nolint:wrapcheck // wrapped below
+		})
+	}
+	batch.Queue(nextSQL).QueryRow(func(row pgx.Row) error { return row.Scan((*pg.NullTime)(&next), &blocked) })
+	if err := pg.ExecBatch(ctx, tx, batch); err != nil {
+		return nil, time.Time{}, false, err
+	}
+	slices.SortFunc(free, compareCandidates)
+	return free[:min(limit, len(free))], next, blocked, nil
 }
 
 // claimArgs returns the arguments of claimSQL. What was not free gets an event of the takeover.

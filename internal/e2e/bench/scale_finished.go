@@ -92,21 +92,34 @@ func (s *scale) readPage(ctx context.Context, path string) error {
 	return nil
 }
 
-// measurePage requests a page again and again.
+// measurePage requests a page again and again. The CPU time of server and database is steadier than the time on a busy machine.
 func (s *scale) measurePage(ctx context.Context, name, path string) error {
 	const warmUp = 2
+	rounds := 4 * s.repeat
 	var took []time.Duration
-	for i := range warmUp + 4*s.repeat {
+	var before counters
+	for i := range warmUp + rounds {
+		if i == warmUp {
+			var err error
+			if before, err = s.count(ctx); err != nil {
+				return err
+			}
+		}
 		began := time.Now()
 		if err := s.readPage(ctx, path); err != nil {
 			return err
 		}
-		if i >= warmUp {
-			took = append(took, time.Since(began))
-		}
+		took = append(took, time.Since(began))
 	}
+	after, err := s.count(ctx)
+	if err != nil {
+		return err
+	}
+	took = took[warmUp:]
 	slices.Sort(took)
-	s.note(name, "%.0f ms (fastest %.0f, slowest %.0f)", milliseconds(took[len(took)/2]), milliseconds(took[0]), milliseconds(took[len(took)-1]))
+	used := after.since(before)
+	s.note(name, "%.0f ms (fastest %.0f, slowest %.0f; CPU %.0f)", milliseconds(took[len(took)/2]), milliseconds(took[0]),
+		milliseconds(took[len(took)-1]), milliseconds(used.server+used.database)/float64(rounds))
 	return nil
 }
 

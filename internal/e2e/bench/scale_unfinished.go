@@ -34,20 +34,21 @@ func (s *scale) measureUnfinished(ctx context.Context, n int) error {
 
 // postUnfinished makes the deployments that are copied: one that bakes, one that is paused, and one that waits behind it.
 func (s *scale) postUnfinished(ctx context.Context) (ids []string, err error) {
+	now := fmt.Sprint(time.Now().UnixNano()) // a database that is used again has those of before
 	bakes := func(d state) bool { return strings.Contains(d.Reason, "bak") }
-	baking, err := s.post(ctx, "baking", map[string]any{"type": "rolling", "batch_size": 1, "bake": "24h"}, bakes)
+	baking, err := s.post(ctx, "baking-"+now, map[string]any{"type": "rolling", "batch_size": 1, "bake": "24h"}, bakes)
 	if err != nil {
 		return nil, err
 	}
 	stages := []map[string]any{{"percent": 30, "promotion": "manual"}, {"percent": 100}}
-	paused, err := s.post(ctx, "paused", map[string]any{"type": "canary", "stages": stages}, func(d state) bool { return d.State == "in_progress" })
+	paused, err := s.post(ctx, "paused-"+now, map[string]any{"type": "canary", "stages": stages}, func(d state) bool { return d.State == "in_progress" })
 	if err != nil {
 		return nil, err
 	}
 	if _, err := s.send(ctx, http.MethodPost, "/deployments/"+paused.ID+"/pause", nil); err != nil {
 		return nil, err
 	}
-	waiting, err := s.post(ctx, "paused", map[string]any{"type": "rolling"}, func(d state) bool { return d.State == "pending" })
+	waiting, err := s.post(ctx, "paused-"+now, map[string]any{"type": "rolling"}, func(d state) bool { return d.State == "pending" })
 	return []string{baking.ID, paused.ID, waiting.ID}, err
 }
 
