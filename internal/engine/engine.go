@@ -23,7 +23,6 @@ const (
 	queryTimeout   = 2 * time.Second
 	releaseTimeout = 2 * time.Second
 	releaseRetry   = 50 * time.Millisecond
-	claimLimit     = 10                   // of the largest deployments, so many can be loaded within queryTimeout
 	dropPoll       = 2 * time.Millisecond // between two looks at whether everything has ended
 
 	// An engine that has not polled for so many leases, and at most for so long, is stalled.
@@ -58,7 +57,7 @@ type Engine struct {
 	Config
 	lease lease
 	wake  chan struct{}
-	limit int // how many deployments to claim at once; belongs to the loop that claims
+	batch claimBatch // belongs to the loop that claims
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -83,7 +82,7 @@ func New(c Config) *Engine {
 	now := time.Now()
 	return &Engine{
 		Config: c, wake: make(chan struct{}, 1), sessions: map[string]*session{}, polledAt: now,
-		lease: lease{clock: databaseClock{database: now, at: now}}, limit: claimLimit,
+		lease: lease{clock: databaseClock{database: now, at: now}}, batch: newClaimBatch(),
 	}
 }
 
@@ -170,9 +169,9 @@ func (e *Engine) pollStore(ctx context.Context) (next time.Time, err error) {
 	if err := e.passOnRevisions(ctx); err != nil {
 		return time.Time{}, err
 	}
-	claimed, next, err := e.Deployments.ClaimDeployments(ctx, e.Replica, e.ownedIDs(), e.limit)
+	claimed, next, err := e.Deployments.ClaimDeployments(ctx, e.Replica, e.ownedIDs(), e.batch.limit)
 	if err != nil {
-		e.limit = max(e.limit/2, 1) // it may have been too much within queryTimeout
+		e.batch.shrink()
 		return time.Time{}, fmt.Errorf("claiming deployments: %w", err)
 	}
 	for i := range claimed {
@@ -181,9 +180,10 @@ func (e *Engine) pollStore(ctx context.Context) (next time.Time, err error) {
 	e.mu.Lock()
 	e.polledAt = time.Now()
 	e.mu.Unlock()
-	if len(claimed) < e.limit {
-		e.limit = claimLimit // the backlog is worked off
+	if len(claimed) < e.batch.limit {
+		e.batch = newClaimBatch() // the backlog is worked off
 	} else {
+		e.batch.grow()
 		e.requestPoll()
 	}
 	return next, nil

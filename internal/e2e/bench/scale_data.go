@@ -62,16 +62,18 @@ const planFinishedSQL = `
 	FROM linked`
 
 // planUnfinishedSQL plans what has not ended, each service and environment with an active deployment, and every second one
-// with one that waits behind it. The active ones are due some time within the given interval.
+// with one that waits behind it. Those that bake are due some time within the given interval, those that are paused within the hour
+// in which the server looks at them.
 const planUnfinishedSQL = `
 	CREATE TEMP TABLE planned AS
 	SELECT id, n % 100 AS part, copy_of, jsonb_build_object('id', id, 'service', 'busy-' || n, 'created_at', clock_timestamp(),
-		'next_run_at', CASE WHEN waits THEN clock_timestamp() ELSE clock_timestamp() + interval '5 s' + random() * $5::interval END) AS changes
+		'next_run_at', CASE WHEN waits THEN clock_timestamp() ELSE clock_timestamp() + random() * due END) AS changes
 	FROM (
-		SELECT gen_random_uuid() AS id, n, CASE WHEN n % 2 = 0 THEN $2::uuid ELSE $3::uuid END AS copy_of, false AS waits
+		SELECT gen_random_uuid() AS id, n, CASE WHEN n % 2 = 0 THEN $3::uuid ELSE $2::uuid END AS copy_of, false AS waits,
+			CASE WHEN n % 2 = 0 THEN interval '1 hour' ELSE $5::interval END AS due
 			FROM generate_series(1, $1::int - $1::int / 3) n
 		UNION ALL
-		SELECT gen_random_uuid(), n * 2, $4::uuid, true FROM generate_series(1, $1::int / 3) n
+		SELECT gen_random_uuid(), n * 2, $4::uuid, true, interval '0' FROM generate_series(1, $1::int / 3) n
 	) drawn`
 
 // copyPlanned carries out a plan, a part at a time.
