@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -111,4 +112,72 @@ func TestReceivers_AdnanhWebhookIsRolledOutAndBack(t *testing.T) {
 	forged := receiving(t, "v3", object{"type": "rolling", "on_failure": "halt"}, receivers)
 	part[object](forged, "deploy")["secret"] = "the key of another receiver"
 	expect(p.post(forged).ID, "failed", "v1")
+}
+
+// deployScript is a script of the examples, and the program that it runs, which writes down its arguments.
+type deployScript struct {
+	t             *testing.T
+	path, program string
+	root, state   string
+}
+
+func newDeployScript(t *testing.T, name, program string) deployScript {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join(examples, "receivers", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := deployScript{t: t, path: path, program: program, root: t.TempDir(), state: t.TempDir()}
+	if err := os.MkdirAll(filepath.Join(s.root, "checkout", "v1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.install(0)
+	return s
+}
+
+// install has the program end with an exit code.
+func (s deployScript) install(code int) {
+	s.t.Helper()
+	text := fmt.Sprintf("#!/bin/sh\necho \"$*\" >>%s/called\nexit %d\n", s.state, code)
+	if err := os.WriteFile(filepath.Join(s.root, s.program), []byte(text), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// answers runs the script, and returns what it prints and how often the program has been run.
+func (s deployScript) answers(version, fence string) (answer string, calls int) {
+	s.t.Helper()
+	run := exec.CommandContext(s.t.Context(), s.path, version, fence)
+	run.Env = append(os.Environ(), "PATH="+s.root+":"+os.Getenv("PATH"), "DEPLOY_STATE="+s.state, "DEPLOY_ROOT="+s.root)
+	out, err := run.Output()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	called, _ := os.ReadFile(filepath.Join(s.state, "called"))
+	return strings.TrimSpace(string(out)), strings.Count(string(called), "\n")
+}
+
+func TestReceivers_ScriptsCheckFenceAndVersion(t *testing.T) {
+	t.Parallel()
+	for name, program := range map[string]string{"systemd.sh": "systemctl", "compose.sh": "docker"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newDeployScript(t, name, program)
+			answer, calls := s.answers("v1", "1764000000123")
+			if answer != `{"status":"deployed"}` || calls == 0 {
+				t.Fatalf("%s after %d calls", answer, calls)
+			}
+			for _, refused := range []struct{ version, fence, want string }{
+				{"v1", "1764000000122", "outdated"}, {"../v1", "1764000000124", "failed"}, {"v1;id", "1764000000125", "failed"}, {"", "1764000000126", "failed"},
+			} {
+				if answer, after := s.answers(refused.version, refused.fence); answer != `{"status":"`+refused.want+`"}` || after != calls {
+					t.Errorf("%q with fence %s: %s after %d calls", refused.version, refused.fence, answer, after)
+				}
+			}
+			s.install(1)
+			if answer, _ := s.answers("v1", "1764000000127"); answer != `{"status":"failed"}` {
+				t.Errorf("a program that fails: %s", answer)
+			}
+		})
+	}
 }
