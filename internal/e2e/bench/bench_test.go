@@ -46,7 +46,7 @@ func TestProxy_CountsWhatExecutes(t *testing.T) {
 func TestTable_FiguresArePerTarget(t *testing.T) {
 	t.Parallel()
 	r := result{
-		scenario: scenario{100, 10, 0, longPoll}, server: "this", rollouts: 2, whole: 3 * time.Second,
+		scenario: scenario{100, 10, 0, longPoll, false}, server: "this", rollouts: 2, whole: 3 * time.Second,
 		keepAliveLoop: time.Second, plainLoop: 2 * time.Second, used: counters{wal: 200_000, rows: 800}, statements: 30,
 	}
 	for name, want := range map[string]string{"WAL B": "1000", "rows": "4.00", "statements a wave": "3.0", "× keep-alive loop": "3.00", "× loop": "1.50"} {

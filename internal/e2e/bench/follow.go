@@ -52,10 +52,26 @@ func request(f *testtarget.Fleet, s scenario, version string) map[string]any {
 	for _, t := range f.Targets {
 		targets = append(targets, map[string]any{"id": t.ID, "address": t.URL()})
 	}
-	return map[string]any{
+	body := map[string]any{
 		"service": "checkout", "environment": "production", "version": version, "targets": targets,
 		"strategy":      map[string]any{"type": "rolling", "batch_size": s.batch},
 		"health_checks": []map[string]any{{"type": "http", "path": "/health", "healthy_threshold": 1}},
+	}
+	if s.rendered {
+		body["deploy"] = map[string]any{"request": renderedRequest()}
+	}
+	return body
+}
+
+// renderedRequest makes the call of Rollcall's own webhook of placeholders.
+func renderedRequest() map[string]any {
+	return map[string]any{
+		"url": "{target.address}/deploy?tag={version}&id={target.id}",
+		"json": map[string]any{
+			"action": "{action}", "deployment_id": "{deployment_id}", "service": "{service}", "environment": "{environment}",
+			"version": "{version}", "previous_version": "{previous_version}",
+			"target": map[string]any{"id": "{target.id}", "name": "{target.name}", "address": "{target.address}", "slot": "{target.slot}"},
+		},
 	}
 }
 

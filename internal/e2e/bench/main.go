@@ -70,10 +70,16 @@ type scenario struct {
 	targets, batch int
 	answer         time.Duration
 	watch          watchKind
+	// rendered has the targets called by a request with placeholders that makes the same body as Rollcall's own webhook.
+	rendered bool
 }
 
 func (s scenario) String() string {
-	return fmt.Sprintf("%d/%d/%s, %s", s.targets, s.batch, s.answer, s.watch)
+	name := fmt.Sprintf("%d/%d/%s, %s", s.targets, s.batch, s.answer, s.watch)
+	if s.rendered {
+		name += ", rendered"
+	}
+	return name
 }
 
 // watchKind is how the client that waits for the end of a rollout watches it.
@@ -89,12 +95,12 @@ const (
 func scenarios() (all []scenario) {
 	for _, watch := range []watchKind{longPoll, unwatched, sse} {
 		all = append(all,
-			scenario{1000, 100, 0, watch},
-			scenario{200, 20, 20 * time.Millisecond, watch},
-			scenario{10_000, 1000, 0, watch},
+			scenario{1000, 100, 0, watch, false},
+			scenario{200, 20, 20 * time.Millisecond, watch, false},
+			scenario{10_000, 1000, 0, watch, false},
 		)
 	}
-	return all
+	return append(all, scenario{1000, 100, 0, unwatched, true})
 }
 
 func run(ctx context.Context, o options) error {
