@@ -190,7 +190,7 @@ func callOf(c *types.Call) *rollout.Call {
 	}
 	return &rollout.Call{
 		WebhookID: c.WebhookID, Action: rollout.CallAction(c.Action), Version: valueOrZero(c.Version), PreviousVersion: valueOrZero(c.PreviousVersion),
-		Attempt: c.Attempt, Fence: c.Fence, Deadline: valueOrZero(c.Until), NewWeight: c.NewWeight,
+		Attempt: c.Attempt, Fence: c.Fence, Deadline: valueOrZero(c.Until), NewWeight: c.NewWeight, Request: c.Request,
 	}
 }
 

@@ -94,6 +94,7 @@ func TestReceivers_AdnanhWebhookIsRolledOutAndBack(t *testing.T) {
 	canary := object{"type": "canary", "stages": []int{30, 100}, "stage_duration": "100ms"}
 	second := p.post(receiving(t, "v2+build.5", canary, receivers))
 	expect(second.ID, "completed", "v2+build.5")
+	p.rollcall(t, "verify", second.ID).want(0)
 	for _, e := range list[struct {
 		Type string
 		Call struct {

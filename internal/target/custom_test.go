@@ -161,6 +161,8 @@ func TestCustom_HeadersAreNotRepeated(t *testing.T) {
 func TestCustom_UnrenderableIsNotSent(t *testing.T) {
 	t.Parallel()
 	d := custom(request.Request{Method: "POST", URL: "http://127.0.0.1:1/{version}"})
+	sealed := custom(request.Request{Method: "POST", URL: "http://127.0.0.1:1/", Headers: map[string]secret.Secret{"X-Token": "***"}})
+	want(t, New(Config{}).Deploy(t.Context(), sealed, webhook(""), deployCall()), rollout.ResultNotSent, "sealed")
 	c := deployCall()
 	c.Version = ".."
 	want(t, New(Config{}).Deploy(t.Context(), d, webhook(""), c), rollout.ResultNotSent, "segment")

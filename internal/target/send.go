@@ -33,6 +33,9 @@ func (c *Client) send(ctx context.Context, d *rollout.Deployment, t *rollout.Tar
 			Secret: d.DeploySecret, Body: json.RawMessage(rendered.Body), Trust: d.Spec.TLS,
 		})
 	}
+	if unreadable(d.Spec.Deploy.Request) {
+		return notSent(errNoHeader)
+	}
 	outgoing := egress.Request{
 		Method: rendered.Method, URL: rendered.URL, Header: header(&rendered, call), Body: rendered.Body, Trust: d.Spec.TLS,
 	}
@@ -59,6 +62,20 @@ func header(rendered *request.Rendered, call *rollout.Call) http.Header {
 	h.Set("Rollcall-Attempt", strconv.Itoa(call.Attempt))
 	h.Set("Rollcall-Fence", strconv.FormatInt(call.Fence, 10))
 	return h
+}
+
+var errNoHeader = errors.New("a header of the request is sealed with a key that this server does not have")
+
+// unreadable reports whether the value of a header could not be opened: a receiver is not to get the stars.
+func unreadable(r *request.Request) bool {
+	if r != nil {
+		for _, value := range r.Headers {
+			if value.Redacted() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 var errNoKey = errors.New("deploy.secret, which signs the call, is missing or cannot be read")

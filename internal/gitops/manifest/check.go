@@ -40,7 +40,7 @@ func rejectSecrets(doc *Document) *gitsource.FileProblem {
 	}
 }
 
-// secretPointers returns the secret fields that a request has. Headers of checks are secret, whatever their
+// secretPointers returns the secret fields that a request has. Headers of checks and calls are secret, and parameters of presets, whatever their
 // names: many hold credentials.
 func secretPointers(request map[string]any) []string {
 	var given []string
@@ -51,6 +51,10 @@ func secretPointers(request map[string]any) []string {
 		}
 	}
 	look(request["deploy"], "/deploy", "secret")
+	look(request["deploy"], "/deploy", "params")
+	if deploy, there := request["deploy"].(map[string]any); there {
+		look(deploy["request"], "/deploy/request", "headers")
+	}
 	look(request["tls"], "/tls", "client_key")
 	checks, _ := request["health_checks"].([]any)
 	for i, check := range checks {
