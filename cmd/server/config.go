@@ -27,6 +27,7 @@ type Config struct {
 	DatabaseURL      string            `help:"PostgreSQL database (default: a private one below --state-dir)." env:"DATABASE_URL,ROLLCALL_DATABASE_URL"`
 	OwnerDatabaseURL string            `help:"The same database, as the role that owns the tables; used for migrations, so that --database-url needs fewer privileges." env:"ROLLCALL_OWNER_DATABASE_URL"`
 	Migrate          bool              `help:"Run migrations as the owner, grant privileges to the --database-url role, and exit."`
+	Healthcheck      bool              `help:"Ask the server that listens on --addr whether it is alive, and exit: 0 if it is."`
 	StateDir         string            `help:"Folder for this server's data (default: /var/lib/rollcall, or ~/.local/state/rollcall)." env:"ROLLCALL_STATE_DIR"`
 	MaxCalls         int               `help:"Maximum number of deploy calls in flight; each deployment may have 10 in any case." default:"500" env:"ROLLCALL_MAX_CALLS"`
 	Lease            time.Duration     `help:"How long a replica is considered alive after its last heartbeat." default:"6s" env:"ROLLCALL_LEASE"`

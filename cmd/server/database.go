@@ -57,7 +57,7 @@ func (s *server) startPostgres(ctx context.Context) (err error) {
 	}
 	s.postgres, err = localpg.Start(ctx, localpg.Config{Dir: filepath.Join(s.config.StateDir, "postgres"), Log: s.log})
 	if err != nil {
-		return fmt.Errorf("starting the private PostgreSQL: %w", err)
+		return fmt.Errorf("starting the private PostgreSQL: %w (to use a database of your own, set --database-url or DATABASE_URL)", err)
 	}
 	return nil
 }

@@ -41,6 +41,9 @@ func run(ctx context.Context, c Config) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	if c.Healthcheck {
+		return checkAlive(ctx, c.Addr)
+	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
 	slog.SetDefault(log) // for libraries: all lines have one format
 	if c.Migrate {
