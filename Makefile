@@ -66,6 +66,10 @@ test-slow: ensure ## Test what is slow by nature and left out of make test: real
 	ROLLCALL_SLOW=1 $(if $(RACE),CGO_ENABLED=1) $(GO) run ./internal/dbtest/serve -- \
 		$(GO) test -run="$$names" $(strip $(TESTFLAGS)) $$packages
 
+.PHONY: test-containers
+test-containers: ## Test the image, docker-compose.yml and PostgreSQL in a container, on a Docker engine
+	ROLLCALL_CONTAINERS=1 $(GO) test -count=1 -timeout=30m -v -run='^Test(Container|Compose|Image)_' $(ARGS) ./internal/dbtest ./internal/e2e/containers
+
 .PHONY: test-times
 test-times: ensure ## make test, and then the tests and packages that took longest
 	@scripts/test-times $(MAKE) --no-print-directory test PKG="$(PKG)" RACE=$(RACE) ARGS="-v -count=1 $(ARGS)"

@@ -21,7 +21,7 @@ func programs() []string {
 func TestEvaluation_RequestTextIsNeverRun(t *testing.T) {
 	t.Parallel()
 	for _, f := range tree(t) {
-		if slices.ContainsFunc([]string{"internal/mutation", "internal/dbtest", "internal/e2e", "internal/gitops/gittest"}, func(p string) bool { return strings.HasPrefix(f.pkg, p) }) {
+		if slices.ContainsFunc([]string{"internal/mutation", "internal/dbtest", "internal/e2e", "internal/slowtest", "internal/gitops/gittest"}, func(p string) bool { return strings.HasPrefix(f.pkg, p) }) {
 			continue
 		}
 		for _, path := range f.imports() {

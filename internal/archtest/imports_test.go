@@ -86,6 +86,7 @@ func table() []row {
 		{"internal/archtest", nil, "it reads the packages and uses none"},
 		{"internal/e2e/...", []string{"internal/dbtest", "internal/e2e/chaos", "internal/localpg", "internal/testtarget"}, "it sees the service from outside, as its users do"},
 		{"internal/mutation/...", []string{"internal/mutation"}, "it changes the source of the others and runs their tests"},
+		{"scripts/stand-in/reaper", nil, "it takes the place of another program, beside the product"},
 		{"internal/slowtest", nil, "it marks tests, and knows none"},
 		{"internal/storetest", []string{"internal/audit", "internal/duration", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing", "internal/secret", "internal/storage"}, "it tests whatever keeps deployments, and knows none by name"},
 		{"internal/dbtest/...", []string{"internal/clock", "internal/dbtest", "internal/localpg", "internal/problem", "internal/rollout", "internal/keyring", "internal/storage", "internal/store", "internal/store/admin", "internal/storetest", "migrations"}, "it gives tests a database, and nothing else"},

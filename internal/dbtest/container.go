@@ -15,8 +15,8 @@ const image = "postgres:15-alpine"
 // dockerProbe is how long Docker may take to say that it is there.
 const dockerProbe = 2 * time.Second
 
-// startContainer starts a server in a container, which its own reaper removes if Stop is never called.
-func startContainer() (*Server, error) {
+// StartContainer starts a server in a container, which its own reaper removes if Stop is never called.
+func StartContainer() (*Server, error) {
 	ctx := context.Background()
 	if err := runDocker(ctx); err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func startContainer() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the container's address: %w", err)
 	}
-	return &Server{URL: address, stop: func() error { return testcontainers.TerminateContainer(c) }}, nil
+	return &Server{URL: address, Origin: "a container of " + image, stop: func() error { return testcontainers.TerminateContainer(c) }}, nil
 }
 
 func runDocker(ctx context.Context) error {

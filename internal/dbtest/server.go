@@ -22,8 +22,10 @@ import (
 // Server is a PostgreSQL server for tests: fast, and with nothing durable.
 type Server struct {
 	// URL names the server's own database; its role may do everything.
-	URL  string
-	stop func() error
+	URL string
+	// Origin names where the server comes from, for people to read.
+	Origin string
+	stop   func() error
 	// What follows is of a server of installed programs only.
 	data   string
 	orders io.Writer
@@ -42,7 +44,7 @@ func Start() (*Server, error) {
 	if err == nil {
 		return startLocal(bin)
 	}
-	s, errContainer := startContainer()
+	s, errContainer := StartContainer()
 	if errContainer != nil {
 		return nil, errors.Join(errNone, err, errContainer)
 	}
@@ -154,9 +156,10 @@ func startCopy(bin, of string) (*Server, error) {
 		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), os.RemoveAll(dir))
 	}
 	s := &Server{
-		URL:  "postgres://rollcall@127.0.0.1:" + port + "/postgres?sslmode=disable",
-		stop: func() error { return stopLocal(cmd, life) },
-		data: filepath.Join(dir, "data"), orders: life,
+		URL:    "postgres://rollcall@127.0.0.1:" + port + "/postgres?sslmode=disable",
+		Origin: "the programs installed in " + bin,
+		stop:   func() error { return stopLocal(cmd, life) },
+		data:   filepath.Join(dir, "data"), orders: life,
 	}
 	if err := waitUntilReady(s.URL, startTimeout); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log")) // without it the error says less

@@ -2,7 +2,8 @@
 //
 //	go run ./internal/dbtest/serve -- go test ./...
 //
-// A server that TEST_DATABASE_URL names already is used as it is.
+// A server that TEST_DATABASE_URL names already is used as it is. With -container before the dashes the server is one in a
+// container, also where PostgreSQL's programs are installed.
 package main
 
 import (
@@ -27,6 +28,10 @@ func main() {
 }
 
 func run(args []string) (code int, err error) {
+	start := dbtest.Start
+	if len(args) > 0 && args[0] == "-container" {
+		start, args = dbtest.StartContainer, args[1:]
+	}
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
 	}
@@ -34,11 +39,12 @@ func run(args []string) (code int, err error) {
 		return exitUsage, errors.New("say what to run: serve -- command argument…")
 	}
 	if os.Getenv(dbtest.URLVariable) == "" {
-		server, errStart := dbtest.Start()
+		server, errStart := start()
 		if errStart != nil {
 			return 1, fmt.Errorf("start PostgreSQL: %w", errStart)
 		}
 		defer func() { err = errors.Join(err, server.Stop()) }()
+		fmt.Fprintln(os.Stderr, "serve: PostgreSQL is", server.Origin)
 		if err := os.Setenv(dbtest.URLVariable, server.URL); err != nil {
 			return 1, fmt.Errorf("pass the server's URL to the command: %w", err)
 		}
