@@ -31,6 +31,8 @@ func FuzzRequestBody(f *testing.F) {
 		`{"service":"a","version":"v","deploy":{"secret":"whsec_MDEyMzQ1Njc4OWFiY2RlZg==","retries":1.0}}`,
 		`{"service":"a","version":"v","health_checks":[{"type":"http","headers":{"A":"b"},"expected_status":["200-299"]}]}`,
 		`{"service":"a","version":"v","traffic":{"type":"haproxy","socket":"unix:/a","backend":"b"},"tls":{"ca":"x"},"strategy":{"type":"canary"}}`,
+		`{"service":"a","version":"v","targets":[{"id":"x","address":"http://h:1"}],"deploy":{"request":{"url":"{target.address}/{version}","json":{"a":["{fence}"]},"sign":{"type":"hmac","header":"X"}},"done":{"type":"json","pointer":"/a","equals":[1,"b"]}}}`,
+		`{"service":"a","version":"v","targets":[{"id":"x","address":"http://h:1"}],"deploy":{"preset":"watchtower","params":{"token":"t"}}}`,
 		`{"service":"a","version":"\u202e"}`, `{"service":"a","service":"b"}`, `null`, `[`, "\xff",
 	} {
 		f.Add([]byte(seed))

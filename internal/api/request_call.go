@@ -138,6 +138,9 @@ func (q *request) checkCalls() {
 	}
 	for i := range q.targets {
 		t := &q.targets[i]
+		if q.deployment.Spec.Deploy.Request == nil && !strings.ContainsAny(t.DeployURL, "{}") {
+			continue // Rollcall's own webhook can always be rendered
+		}
 		rendered, err := q.deployment.RenderCall(t, firstCall(&q.deployment, t))
 		var missing *outbound.MissingError
 		switch {
