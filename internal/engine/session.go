@@ -19,8 +19,12 @@ const (
 	keepThreshold = 5 * time.Second
 	// coalesceWindow is how long results may wait to be saved together with later ones.
 	coalesceWindow = 100 * time.Millisecond
-	// coalescePerTarget is how long outcomes wait for further ones: planning a large deployment costs more.
-	coalescePerTarget = 200 * time.Nanosecond
+	// gatherPerOutcome and gatherPerTarget are how long outcomes wait for further ones: the more are in flight, and the larger
+	// the deployment that is planned for each. A wait below minGather is not worth its timer.
+	gatherPerOutcome = 10 * time.Microsecond
+	gatherPerTarget  = 200 * time.Nanosecond
+	minGather        = 100 * time.Microsecond
+	maxGather        = 2 * time.Millisecond
 	// lateAfter is how overdue a claim is if no replica was alive.
 	lateAfter = 2 * pollEvery
 	// maxInFlight is how many targets a save may store as in flight: they are one value in the database.
@@ -164,12 +168,23 @@ func (s *session) run() {
 	}
 }
 
-// awaitOutcomes waits for further outcomes of a large deployment.
+// awaitOutcomes waits for further outcomes, if many are to come: planning and saving once for all of them costs less.
 func (s *session) awaitOutcomes() {
-	const worthIt = 500 * time.Microsecond
-	if d := time.Duration(len(s.snap.Targets)) * coalescePerTarget; d >= worthIt && s.recovered {
+	s.mu.Lock()
+	arrived := len(s.inbox)
+	s.mu.Unlock()
+	if d := gatherTime(len(s.snap.Targets), s.countInFlight(), arrived); d > 0 && s.recovered {
 		clock.Sleep(s.ctx, d)
 	}
+}
+
+// gatherTime returns how long outcomes that have arrived wait for the others in flight.
+func gatherTime(targets, inFlight, arrived int) time.Duration {
+	d := max(time.Duration(inFlight)*gatherPerOutcome, time.Duration(targets)*gatherPerTarget)
+	if arrived == 0 || arrived >= inFlight || d < minGather {
+		return 0
+	}
+	return min(d, maxGather)
 }
 
 func (s *session) takeInbox() ([]rollout.Outcome, int64) {

@@ -190,18 +190,22 @@ func (s *session) canDefer(dr *pendingStep) bool {
 }
 
 // inFlight reports whether the session waits for an outcome.
-func (s *session) inFlight() bool {
-	if r := s.snap.Deployment.Progress.Router; s.calls > 0 || r != nil && r.Reading {
-		return true
+func (s *session) inFlight() bool { return s.countInFlight() > 0 }
+
+// countInFlight counts the outcomes that have not been applied yet.
+func (s *session) countInFlight() int {
+	n := s.calls
+	if r := s.snap.Deployment.Progress.Router; r != nil && r.Reading {
+		n++
 	}
 	for i := range s.snap.Targets {
 		for c := range s.snap.Targets[i].Checks {
 			if s.snap.Targets[i].Checks[c].Probing {
-				return true
+				n++
 			}
 		}
 	}
-	return false
+	return n
 }
 
 func (s *session) deferSave() {
