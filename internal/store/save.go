@@ -37,7 +37,7 @@ const saveSQL = `
 	), remembered AS (` + rememberSQL + `
 	), fenced AS (` + fenceAddressesSQL + `
 	)
-	SELECT revision, last_seq, saves, events_hash, pg_notify('` + pg.Channel + `', '` + pg.ProgressPrefix + `' || id) FROM d`
+	SELECT revision, last_seq, saves, events_hash FROM d`
 
 // SaveDeployment writes one decision of the engine with all that belongs to it; see storage.SaveRequest for the fences. A second active
 // deployment of a (service, environment) is CodeConflict. After any error nothing was written, except that CodeUnavailable
@@ -56,6 +56,7 @@ func (s *Store) SaveDeployment(ctx context.Context, save storage.SaveRequest) (s
 	if err != nil {
 		return storage.SaveResult{}, pg.Wrap("save deployment "+save.Deployment.ID, err)
 	}
+	s.db.AnnounceProgress(save.Deployment.ID)
 	return saved, nil
 }
 
@@ -79,7 +80,7 @@ func (s *Store) execSave(ctx context.Context, save *storage.SaveRequest) (saved 
 
 func queueSave(batch *pgx.Batch, save *storage.SaveRequest, args pgx.NamedArgs, saved *storage.SaveResult) error {
 	batch.Queue(saveSQL, args).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&saved.Revision, &saved.LastSeq, &saved.Saves, (*pg.NullHash)(&saved.EventsHash), nil)
+		return row.Scan(&saved.Revision, &saved.LastSeq, &saved.Saves, (*pg.NullHash)(&saved.EventsHash))
 	})
 	if d := &save.Deployment; !d.FinishedAt.IsZero() {
 		queueWakeNext(batch, d)

@@ -29,6 +29,7 @@ const (
 type DB struct {
 	pool        *pgxpool.Pool
 	subscribers *subscribers
+	announcer   announcer
 	log         *slog.Logger
 }
 
@@ -73,7 +74,10 @@ func setDefaults(config *pgxpool.Config, databaseURL string) {
 }
 
 // Close returns all connections, and waits for the queries that still run.
-func (db *DB) Close() { db.pool.Close() }
+func (db *DB) Close() {
+	db.announcer.sending.Wait()
+	db.pool.Close()
+}
 
 // Pool returns the pool of connections, for its figures.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
