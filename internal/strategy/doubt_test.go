@@ -353,3 +353,26 @@ func TestOnNoAnswer_DecidesWhatFollows(t *testing.T) {
 		t.Errorf("ask: %+v", got)
 	}
 }
+
+// The first call may have brought the version by the time the second is sent without a question: that the target reports it does
+// not show that the second is over.
+func TestOnNoAnswer_ResentCallIsWaitedForBeforeRollback(t *testing.T) {
+	t.Parallel()
+	s := running(t, 1, ``)
+	s.Deployment.Spec.Deploy.OnNoAnswer = rollout.OnNoAnswerResend
+	lifecycle.ApplyResult(s, said(called(t, s), rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
+	resent := at(t, s, 5*time.Second, oldVersion)
+	if len(resent) != 1 {
+		t.Fatalf("not sent again: %+v", resent)
+	}
+	second := said(resent[0], rollout.ResultUnknown, 504, 0)
+	second.Result.Began = simStart.Add(5 * time.Second)
+	lifecycle.ApplyResult(s, second, simStart.Add(6*time.Second))
+	s.Deployment.Operator.Rollback = true
+	if got := at(t, s, 7*time.Second, newVersion); len(got) > 0 {
+		t.Errorf("called while the second call may be running: %+v", got)
+	}
+	if got := at(t, s, time.Minute, newVersion); len(got) != 1 || got[0].Call.Version != oldVersion {
+		t.Errorf("no call back after its time: %+v", got)
+	}
+}

@@ -43,7 +43,7 @@ func StartTargetAction(d *rollout.Deployment, target rollout.Target, a rollout.A
 	if t.Rules != nil {
 		t.Checks = NewCheckStates(rules)
 	}
-	t.History.From, t.History.Earlier = cmp.Or(t.Version, t.History.From), ""
+	t.History.From, t.History.Earlier = versionBefore(&t), ""
 	t.Attempts++
 	t.CallsSent++
 	t.Fence = nextFence(t.Fence, now)
@@ -63,6 +63,15 @@ func StartTargetAction(d *rollout.Deployment, target rollout.Target, a rollout.A
 	e := targetEvent(rollout.EventTargetIntent, &t, from, now, currentRulesNote(&t))
 	e.Call = &call
 	return t, a, []rollout.Event{e}
+}
+
+// versionBefore returns what a target last ran before its next call, as far as known. When a call of before is in doubt and the target did
+// not say, it may run what the next one is for: that it does then proves nothing of that one.
+func versionBefore(t *rollout.Target) string {
+	if t.Version == "" && t.History.InDoubt {
+		return t.ExpectedVersion()
+	}
+	return cmp.Or(t.Version, t.History.From)
 }
 
 // currentRulesNote returns a note when a rollback uses this deployment's rules because no others are known; empty when it need not be
