@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,8 @@ func TestReuse_SilentConnectionIsReplaced(t *testing.T) {
 		}
 		l.silence()
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(l.conns) != 2 {
 		t.Errorf("%d connections", len(l.conns))
 	}
@@ -38,19 +41,25 @@ func TestReuse_SilentConnectionIsReplaced(t *testing.T) {
 type silencing struct {
 	net.Listener
 	t     *testing.T
+	mu    sync.Mutex
 	conns []*net.TCPConn
 }
 
 func (l *silencing) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if tcp, ok := conn.(*net.TCPConn); ok {
+		l.mu.Lock()
 		l.conns = append(l.conns, tcp)
+		l.mu.Unlock()
 	}
 	return conn, err
 }
 
 func (l *silencing) silence() {
-	raw, err := l.conns[len(l.conns)-1].SyscallConn()
+	l.mu.Lock()
+	newest := l.conns[len(l.conns)-1]
+	l.mu.Unlock()
+	raw, err := newest.SyscallConn()
 	if err != nil {
 		l.t.Fatal(err)
 	}
